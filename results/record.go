@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+// Package results is the record of a run: its schema, the store that keeps runs
+// under results/, and the index over them. The record is the one truth about a
+// run; every report is made from it alone. How values are compared and shown is
+// left to others.
+package results
+
+import (
+	"time"
+
+	"packtest/guest/wire"
+	"packtest/metric"
+)
+
+// Schema is the version of the record. Fields are added freely; a field is
+// never given another meaning. docs/record.md describes every one.
+const Schema = 1
+
+// Verdict is what a run, or one comparison in it, comes to.
+type Verdict string
+
+// The verdicts, from DESIGN's words.
+const (
+	Pass          Verdict = "pass"
+	Regressed     Verdict = "regressed"
+	Improved      Verdict = "improved"
+	Inconclusive  Verdict = "inconclusive"
+	Unchanged     Verdict = "unchanged" // the same binary
+	KernelFailed  Verdict = "kernel-failed"
+	HarnessFailed Verdict = "harness-failed"
+	Interrupted   Verdict = "interrupted" // ended by the user; proves nothing
+)
+
+// Record is everything that is known about one run.
+type Record struct {
+	Schema     int          `json:"schema"`
+	ID         string       `json:"id"`
+	Started    time.Time    `json:"started"`
+	Finished   time.Time    `json:"finished"`
+	Verdict    Verdict      `json:"verdict"`
+	Why        string       `json:"why"` // one sentence for the verdict
+	Command    []string     `json:"command"`
+	Seed       uint64       `json:"seed"`
+	Baseline   string       `json:"baseline"`  // the variant the others are compared with
+	Candidate  string       `json:"candidate"` // the variant the verdict is about
+	Provenance Provenance   `json:"provenance"`
+	Cells      []Cell       `json:"cells"`
+	Boots      []Boot       `json:"boots"`
+	Samples    []Sample     `json:"samples"`
+	Findings   []Finding    `json:"findings"`
+	Unmeasured []Unmeasured `json:"not_measured"`
+	Layouts    []Layout     `json:"layouts"`
+	Notes      []string     `json:"notes,omitempty"` // what the harness did that a reader should know, such as a retry
+}
+
+// Provenance tells what the run was made with.
+type Provenance struct {
+	Packtest    string            `json:"packtest"` // version of packtest
+	Base        Base              `json:"base"`
+	Series      []Series          `json:"series"`
+	Host        Host              `json:"host"`
+	Tools       map[string]string `json:"tools"`          // "gcc-x86_64", "gcc-s390x", "qemu-x86_64", ... -> version line
+	Accelerator map[string]string `json:"accelerator"`    // arch -> kvm or tcg
+	Plan        string            `json:"plan,omitempty"` // the plan file's text, if there was one
+}
+
+// Base is the kernel source the run started from.
+type Base struct {
+	Spec    string `json:"spec"`             // as the user gave it
+	Version string `json:"version"`          // "6.1.192-2", a tag, ...
+	SHA256  string `json:"sha256,omitempty"` // of the package or tarball
+	Commit  string `json:"commit"`           // in the cache's git tree
+}
+
+// Series is one series used in a stack.
+type Series struct {
+	Name    string   `json:"name"`
+	SHA256  string   `json:"sha256"`
+	Patches []string `json:"patches"`
+}
+
+// Host is the machine the run was made on.
+type Host struct {
+	CPU    string `json:"cpu"`
+	CPUs   int    `json:"cpus"`
+	Memory int64  `json:"memory_bytes"`
+	Kernel string `json:"kernel"`
+	OS     string `json:"os"`
+}
+
+// Cell is one kernel.
+type Cell struct {
+	Arch    string   `json:"arch"`
+	Variant string   `json:"variant"`
+	Config  string   `json:"config"`
+	Stack   []string `json:"stack"` // names of the series, in order
+	Commit  string   `json:"commit"`
+	Image   string   `json:"image_sha256"`
+	// Objects and BuildSeconds are of the build that made the image, which is
+	// this run's own only if Cached is false.
+	Objects      int     `json:"objects"`
+	BuildSeconds float64 `json:"build_seconds"`
+	Cached       bool    `json:"cached"`
+	ConfigSHA256 string  `json:"config_sha256"`
+	ConfigFile   string  `json:"config_file"` // in the run's folder
+	// SameAs names the variant whose image is this one's, byte for byte.
+	SameAs string `json:"same_as,omitempty"`
+	// Error is set if the cell could not be built.
+	Error string `json:"error,omitempty"`
+}
+
+// Boot is one start of one cell's kernel.
+type Boot struct {
+	Arch        string            `json:"arch"`
+	Variant     string            `json:"variant"`
+	Number      int               `json:"number"` // counts the cell's boots from 1
+	Scenarios   []string          `json:"scenarios"`
+	Started     time.Time         `json:"started"`
+	Seconds     float64           `json:"seconds"`
+	Ending      string            `json:"ending"` // vm's word for how it ended
+	Detail      string            `json:"detail,omitempty"`
+	Accelerator string            `json:"accelerator"`
+	QEMU        string            `json:"qemu"`
+	Cmdline     string            `json:"cmdline"`
+	CPUs        int               `json:"cpus"`
+	MemoryMiB   int               `json:"memory_mib"`
+	Console     string            `json:"console"` // in the run's folder
+	Release     string            `json:"release,omitempty"`
+	Mitigations map[string]string `json:"mitigations,omitempty"`
+	// Kept is set if the boot's results were not made in this run but kept
+	// with the kernel image (test_bpf); Started says when it ran.
+	Kept bool `json:"kept,omitempty"`
+}
+
+// Sample is one metric's values in one cell and scenario. The fields of
+// metric.Sample stand beside arch, variant and scenario in the JSON.
+type Sample struct {
+	Arch     string `json:"arch"`
+	Variant  string `json:"variant"`
+	Scenario string `json:"scenario"`
+	metric.Sample
+}
+
+// Finding is something wrong.
+type Finding struct {
+	Arch     string `json:"arch"`
+	Variant  string `json:"variant"`
+	Scenario string `json:"scenario"`
+	Kind     string `json:"kind"`
+	Title    string `json:"title"`
+	Evidence string `json:"evidence"`
+	Boot     int    `json:"boot,omitempty"`
+	// OnBaseline is set if the same finding was made on the baseline too:
+	// then it is listed, and not held against the candidate.
+	OnBaseline bool `json:"on_baseline,omitempty"`
+}
+
+// Unmeasured says what could not be measured, and why.
+type Unmeasured struct {
+	Arch     string `json:"arch"`
+	Variant  string `json:"variant"`
+	Scenario string `json:"scenario"`
+	Metric   string `json:"metric"`
+	Why      string `json:"why"`
+}
+
+// Layout is where JIT code lay in one cell at one moment.
+type Layout struct {
+	Arch     string `json:"arch"`
+	Variant  string `json:"variant"`
+	Scenario string `json:"scenario"`
+	wire.Layout
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package results
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"packtest/internal/cache"
+	"packtest/internal/fault"
+)
+
+// RecordName is the record's file name in a run's folder.
+const RecordName = "record.json"
+
+// Store is the folder that holds the runs, one folder each, and a link
+// "latest" to the newest finished one.
+type Store struct{ dir string }
+
+// NewStore returns the store in dir; the folder is made when a run is.
+func NewStore(dir string) *Store { return &Store{dir: dir} }
+
+// Dir returns the folder of the run called id.
+func (s *Store) Dir(id string) string { return filepath.Join(s.dir, id) }
+
+// Create makes a new run's folder and returns its ID: the time, in UTC, and if
+// that is taken, a number.
+func (s *Store) Create(now time.Time) (id string, err error) {
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return "", fmt.Errorf("make the results folder: %w", err)
+	}
+	base := now.UTC().Format("20060102-150405")
+	for n := 1; ; n++ {
+		id = base
+		if n > 1 {
+			id = fmt.Sprintf("%s-%d", base, n)
+		}
+		err := os.Mkdir(s.Dir(id), 0o755)
+		if err == nil {
+			return id, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("make the run's folder: %w", err)
+		}
+	}
+}
+
+// Save writes the record into its run's folder, whole or not at all. Lists are
+// sorted, so that equal runs give equal files.
+func (s *Store) Save(r *Record) error {
+	r.Normalise()
+	b, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return fmt.Errorf("write the record of %s: %w", r.ID, err)
+	}
+	if err := cache.WriteFile(filepath.Join(s.Dir(r.ID), RecordName), append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write the record of %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// Publish points "latest" to the run called id.
+func (s *Store) Publish(id string) error {
+	tmp := filepath.Join(s.dir, ".latest-"+id)
+	_ = os.Remove(tmp)
+	if err := os.Symlink(id, tmp); err != nil {
+		return fmt.Errorf("point latest to %s: %w", id, err)
+	}
+	if err := os.Rename(tmp, filepath.Join(s.dir, "latest")); err != nil {
+		return fmt.Errorf("point latest to %s: %w", id, err)
+	}
+	return nil
+}
+
+// Load reads a run's record: ref is an ID in the store, "latest", a run's
+// folder, or the path of a record.
+func (s *Store) Load(ref string) (*Record, error) {
+	for _, p := range []string{filepath.Join(s.dir, ref, RecordName), filepath.Join(ref, RecordName), ref} {
+		b, err := os.ReadFile(p)
+		if err == nil {
+			return Parse(b, p)
+		}
+	}
+	return nil, fault.WithHint(fault.Inputf("no run called %q in %s", ref, s.dir), "packtest history lists the runs")
+}
+
+// Parse reads a record; name is used in errors.
+func Parse(b []byte, name string) (*Record, error) {
+	var r Record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fault.Inputf("read the record %s: %w", name, err)
+	}
+	if r.Schema < 1 || r.Schema > Schema {
+		return nil, fault.WithHint(fault.Inputf("the record %s has schema %d; this packtest reads up to %d", name, r.Schema, Schema), "use a newer packtest")
+	}
+	return &r, nil
+}
+
+// IDs lists the runs that have a record, oldest first.
+func (s *Store) IDs() ([]string, error) {
+	dirs, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the runs: %w", err)
+	}
+	var ids []string
+	for _, d := range dirs {
+		if !d.IsDir() || strings.HasPrefix(d.Name(), ".") {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(s.dir, d.Name(), RecordName)); err == nil {
+			ids = append(ids, d.Name())
+		}
+	}
+	sort.Strings(ids)
+	return ids, nil
+}
+
+// Normalise sorts the record's lists and makes empty ones lists, not null.
+func (r *Record) Normalise() {
+	r.Cells = append([]Cell{}, r.Cells...)
+	r.Boots = append([]Boot{}, r.Boots...)
+	r.Samples = append([]Sample{}, r.Samples...)
+	r.Findings = append([]Finding{}, r.Findings...)
+	r.Unmeasured = append([]Unmeasured{}, r.Unmeasured...)
+	r.Layouts = append([]Layout{}, r.Layouts...)
+	sortBy(r.Cells, func(c Cell) string { return c.Arch + "\x00" + c.Variant + "\x00" + c.Config })
+	sortBy(r.Boots, func(b Boot) string { return fmt.Sprintf("%s\x00%s\x00%09d", b.Arch, b.Variant, b.Number) })
+	// Samples of one cell and scenario keep the order in which they came:
+	// labels such as programs=512 have no order of their own that sorting finds.
+	sortBy(r.Samples, func(s Sample) string { return s.Arch + "\x00" + s.Variant + "\x00" + s.Scenario })
+	sortBy(r.Findings, func(f Finding) string {
+		return f.Arch + "\x00" + f.Variant + "\x00" + f.Scenario + "\x00" + f.Kind + "\x00" + f.Title
+	})
+	sortBy(r.Unmeasured, func(u Unmeasured) string {
+		return u.Arch + "\x00" + u.Variant + "\x00" + u.Scenario + "\x00" + u.Metric
+	})
+	sortBy(r.Layouts, func(l Layout) string { return l.Arch + "\x00" + l.Variant + "\x00" + l.Scenario + "\x00" + l.Step })
+}
+
+func sortBy[T any](list []T, key func(T) string) {
+	sort.SliceStable(list, func(i, j int) bool { return key(list[i]) < key(list[j]) })
+}
