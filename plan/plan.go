@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+// Package plan says what a run tests: the base, the variants, the
+// architectures, the scenarios and how often each kernel is booted. It reads
+// plans from TOML, fills in what they leave out, and refuses what makes no
+// sense. How a plan is carried out is not its business.
+package plan
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"packtest/guest/wire"
+	"packtest/internal/fault"
+)
+
+// Plan is what one run is to do. The zero value is no valid plan: start from
+// Default or Parse.
+type Plan struct {
+	// Base is the kernel source: "debian:linux-source-6.1",
+	// "debian:SUITE/PACKAGE", the path of a tarball, or "tree:PATH[@REV]".
+	Base string `toml:"base"`
+	// Arches are the architectures, as packtest names them.
+	Arches []string `toml:"arches"`
+	// Config names the kernel configuration: "measure" or "debug".
+	Config string `toml:"config"`
+	// Baseline and Candidate name the variants that the verdict compares.
+	Baseline  string `toml:"baseline"`
+	Candidate string `toml:"candidate"`
+	// Boots is how often each kernel is booted; exact metrics come from the
+	// first boot, noisy ones get one value from each.
+	Boots int `toml:"boots"`
+	// Parallel is how many VMs run at once; 0 lets the machine decide.
+	Parallel int `toml:"parallel"`
+	// Seed makes programs, sizes and orders repeatable.
+	Seed uint64 `toml:"seed"`
+
+	VM        VM         `toml:"vm"`
+	Variants  []Variant  `toml:"variant"`
+	Scenarios []Scenario `toml:"scenario"`
+}
+
+// VM is the machine that kernels are booted on.
+type VM struct {
+	CPUs        int    `toml:"cpus"`
+	MemoryMiB   int    `toml:"memory_mib"`
+	Accelerator string `toml:"accelerator"` // auto, kvm or tcg
+}
+
+// Variant is a named stack of series.
+type Variant struct {
+	Name string `toml:"name"`
+	// Stack lists series in order: the name of one that packtest carries
+	// ("nopack", "bpf-prog-pack") or the path of a folder with a series file.
+	Stack []string `toml:"stack"`
+}
+
+// Scenario asks for one workload.
+type Scenario struct {
+	Name     string `toml:"name"`
+	Programs int    `toml:"programs"`
+	Steps    []int  `toml:"steps"`
+}
+
+// Architectures returns the architectures packtest knows.
+func Architectures() []string { return []string{"x86_64", "s390x"} }
+
+// Configs returns the kernel configurations packtest knows.
+func Configs() []string { return []string{"measure", "debug"} }
+
+// Accelerators returns the values of VM.Accelerator.
+func Accelerators() []string { return []string{"auto", "kvm", "tcg"} }
+
+// Scenarios returns the scenarios a plan can ask for, in the order in which
+// they are run.
+func Scenarios() []string { return []string{"directmap", "load", "drain", "test_bpf"} }
+
+// MaxPrograms is the most programs a scenario can be asked to load.
+const MaxPrograms = 10000
+
+// Default returns the plan of `packtest run` without a plan file.
+func Default() *Plan {
+	return &Plan{
+		Base:      "debian:linux-source-6.1",
+		Arches:    Architectures(),
+		Config:    "measure",
+		Baseline:  "nopack",
+		Candidate: "pack",
+		Boots:     4,
+		Seed:      1,
+		VM:        VM{CPUs: 2, MemoryMiB: 2048, Accelerator: "auto"},
+		Variants: []Variant{
+			{Name: "nopack", Stack: []string{"nopack"}},
+			{Name: "pack", Stack: []string{"nopack", "bpf-prog-pack"}},
+			{Name: "upstream"},
+		},
+		Scenarios: []Scenario{
+			{Name: "directmap", Steps: []int{0, 512, 1024, 2048}},
+			{Name: "load", Programs: 1000},
+			{Name: "drain"},
+			{Name: "test_bpf"},
+		},
+	}
+}
+
+// Validate checks that the plan makes sense; the error is an input error that
+// names the key and what it may be. Files are checked by whoever opens them.
+func (p *Plan) Validate() error {
+	if p.Base == "" {
+		return fault.Inputf("the plan names no base")
+	}
+	if err := oneOf("config", p.Config, Configs()); err != nil {
+		return err
+	}
+	if err := oneOf("vm.accelerator", p.VM.Accelerator, Accelerators()); err != nil {
+		return err
+	}
+	if len(p.Arches) == 0 || len(p.Variants) == 0 || len(p.Scenarios) == 0 {
+		return fault.Inputf("the plan needs at least one architecture, one variant and one scenario")
+	}
+	for _, a := range p.Arches {
+		if err := oneOf("architecture", a, Architectures()); err != nil {
+			return err
+		}
+	}
+	if d := duplicate(p.Arches); d != "" {
+		return fault.Inputf("architecture %s stands twice", d)
+	}
+	names := p.VariantNames()
+	for _, n := range names {
+		if !isName(n) {
+			return fault.Inputf("variant name %q: use lower-case letters, digits, - and _", n)
+		}
+	}
+	if d := duplicate(names); d != "" {
+		return fault.Inputf("variant %s stands twice", d)
+	}
+	for key, v := range map[string]string{"baseline": p.Baseline, "candidate": p.Candidate} {
+		if err := oneOf(key, v, names); err != nil {
+			return err
+		}
+	}
+	for _, r := range []struct {
+		key         string
+		v, min, max int
+	}{
+		{"boots", p.Boots, 1, 1000}, {"parallel", p.Parallel, 0, 256},
+		{"vm.cpus", p.VM.CPUs, 1, 64}, {"vm.memory_mib", p.VM.MemoryMiB, 256, 1 << 20},
+	} {
+		if r.v < r.min || r.v > r.max {
+			return fault.Inputf("%s is %d; it must be from %d to %d", r.key, r.v, r.min, r.max)
+		}
+	}
+	return p.validateScenarios()
+}
+
+func (p *Plan) validateScenarios() error {
+	var names []string
+	for _, s := range p.Scenarios {
+		if err := oneOf("scenario", s.Name, Scenarios()); err != nil {
+			return err
+		}
+		if s.Programs < 0 || s.Programs > MaxPrograms {
+			return fault.Inputf("scenario %s: programs is %d; it must be from 1 to %d", s.Name, s.Programs, MaxPrograms)
+		}
+		for i, n := range s.Steps {
+			if n < 0 || n > MaxPrograms || i > 0 && n <= s.Steps[i-1] {
+				return fault.Inputf("scenario %s: steps must rise, from 0 to at most %d programs", s.Name, MaxPrograms)
+			}
+		}
+		names = append(names, s.Name)
+	}
+	if d := duplicate(names); d != "" {
+		return fault.Inputf("scenario %s stands twice", d)
+	}
+	return nil
+}
+
+// VariantNames returns the variants' names in the plan's order.
+func (p *Plan) VariantNames() []string {
+	var names []string
+	for _, v := range p.Variants {
+		names = append(names, v.Name)
+	}
+	return names
+}
+
+// Variant returns the variant called name.
+func (p *Plan) Variant(name string) (Variant, error) {
+	for _, v := range p.Variants {
+		if v.Name == name {
+			return v, nil
+		}
+	}
+	return Variant{}, oneOf("variant", name, p.VariantNames())
+}
+
+// Keep narrows the plan to the given architectures, variants and scenarios; an
+// empty list keeps all. A baseline or candidate that is no longer there is
+// replaced by the first and the last variant kept.
+func (p *Plan) Keep(arches, variants, scenarios []string) error {
+	var err error
+	if p.Arches, err = keep("architecture", p.Arches, arches, func(s string) string { return s }, Architectures()); err != nil {
+		return err
+	}
+	if p.Variants, err = keep("variant", p.Variants, variants, func(v Variant) string { return v.Name }, nil); err != nil {
+		return err
+	}
+	if p.Scenarios, err = keep("scenario", p.Scenarios, scenarios, func(s Scenario) string { return s.Name }, Scenarios()); err != nil {
+		return err
+	}
+	names := p.VariantNames()
+	if oneOf("", p.Baseline, names) != nil {
+		p.Baseline = names[0]
+	}
+	if oneOf("", p.Candidate, names) != nil {
+		p.Candidate = names[len(names)-1]
+	}
+	return nil
+}
+
+// keep returns the elements of have that are named in want, in the order of
+// have. A name that is known but not in the plan is told apart from a typo.
+func keep[T any](what string, have []T, want []string, name func(T) string, known []string) ([]T, error) {
+	if len(want) == 0 {
+		return have, nil
+	}
+	var names []string
+	for _, h := range have {
+		names = append(names, name(h))
+	}
+	if known == nil {
+		known = names
+	}
+	for _, w := range want {
+		if err := oneOf(what, w, known); err != nil {
+			return nil, err
+		}
+		if oneOf("", w, names) != nil {
+			return nil, fault.Inputf("%s %s is not in the plan; it has %s", what, w, strings.Join(names, ", "))
+		}
+	}
+	var out []T
+	for _, h := range have {
+		if oneOf("", name(h), want) == nil {
+			out = append(out, h)
+		}
+	}
+	return out, nil
+}
+
+// Spec returns what the guest is told about a scenario.
+func (p *Plan) Spec(s Scenario) wire.ScenarioSpec {
+	return wire.ScenarioSpec{Name: s.Name, Programs: s.Programs, Steps: s.Steps, Seed: p.Seed}
+}
+
+func oneOf(what, got string, want []string) error {
+	for _, w := range want {
+		if got == w {
+			return nil
+		}
+	}
+	err := fault.Inputf("unknown %s %q: use one of %s", what, got, strings.Join(want, ", "))
+	if near := nearest(got, want); near != "" {
+		return fault.WithHint(err, "did you mean %q?", near)
+	}
+	return err
+}
+
+func duplicate(list []string) string {
+	sorted := append([]string{}, list...)
+	sort.Strings(sorted)
+	for i := 1; i < len(sorted); i++ {
+		if sorted[i] == sorted[i-1] {
+			return sorted[i]
+		}
+	}
+	return ""
+}
+
+func isName(s string) bool {
+	for i, r := range s {
+		ok := r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || i > 0 && (r == '-' || r == '_')
+		if !ok {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 40
+}
+
+// nearest returns the candidate within two edits of s, or "".
+func nearest(s string, candidates []string) string {
+	best, bestDist := "", 3
+	for _, c := range candidates {
+		if d := editDistance(s, c); d < bestDist && d < len(c) {
+			best, bestDist = c, d
+		}
+	}
+	return best
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diag := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := diag
+			if a[i-1] != b[j-1] {
+				cost++
+			}
+			diag = row[j]
+			row[j] = min(cost, row[j]+1, row[j-1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// String describes the plan in one line.
+func (p *Plan) String() string {
+	return fmt.Sprintf("%s on %s, %d boots each", strings.Join(p.VariantNames(), ", "), strings.Join(p.Arches, " and "), p.Boots)
+}

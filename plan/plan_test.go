@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package plan
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"packtest/internal/fault"
+)
+
+func TestDefaultIsValid(t *testing.T) {
+	if err := Default().Validate(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestParse(t *testing.T) {
+	p, err := Parse(`
+boots = 7
+[vm]
+cpus = 1
+[[variant]]
+name = "upstream"
+[[variant]]
+name = "mine"
+stack = ["nopack", "./series"]
+[[scenario]]
+name = "load"
+programs = 64
+`, "p.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Boots != 7 || p.VM.CPUs != 1 || p.VM.MemoryMiB != Default().VM.MemoryMiB {
+		t.Errorf("p = %+v", p)
+	}
+	if p.Baseline != "upstream" || p.Candidate != "mine" || len(p.Variants) != 2 || len(p.Scenarios) != 1 {
+		t.Errorf("p = %+v", p)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, tc := range []struct{ name, text, want, hint string }{
+		{"syntax", "boots = = 1", "line 1", ""},
+		{"type", `boots = "many"`, "line 1", ""},
+		{"unknown key", "boot = 1", `unknown key "boot"`, `did you mean "boots"?`},
+		{"unknown nested key", "[vm]\ncpu = 1", `unknown key "vm.cpu"`, `did you mean "cpus"?`},
+		{"unknown key in a list", "[[scenario]]\nname=\"load\"\nprogram = 3", `unknown key "scenario.program"`, `did you mean "programs"?`},
+		{"unknown arch", `arches = ["x86-64"]`, `unknown architecture "x86-64"`, `did you mean "x86_64"?`},
+		{"arch twice", `arches = ["s390x", "s390x"]`, "s390x stands twice", ""},
+		{"no arch", `arches = []`, "at least one architecture", ""},
+		{"unknown config", `config = "kasan"`, `unknown config "kasan"`, ""},
+		{"unknown scenario", "[[scenario]]\nname = \"lod\"", `unknown scenario "lod"`, `did you mean "load"?`},
+		{"unknown baseline", `baseline = "no-pack"`, `unknown baseline "no-pack"`, `did you mean "nopack"?`},
+		{"too many programs", "[[scenario]]\nname = \"load\"\nprograms = 10001", "from 1 to 10000", ""},
+		{"steps fall", "[[scenario]]\nname = \"directmap\"\nsteps = [5, 5]", "steps must rise", ""},
+		{"no variant", `variant = []`, "at least one", ""},
+		{"no boots", "boots = 0", "boots is 0", ""},
+		{"bad variant name", "[[variant]]\nname = \"../x\"", `variant name "../x"`, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := Parse(tc.text, "p.toml")
+			if err == nil || fault.Of(err) != fault.Input {
+				t.Fatalf("err = %v, want an input error", err)
+			}
+			if !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "p.toml") {
+				t.Errorf("err = %v, want p.toml and %q", err, tc.want)
+			}
+			if got := fault.HintOf(err); got != tc.hint {
+				t.Errorf("hint = %q, want %q", got, tc.hint)
+			}
+		})
+	}
+}
+
+func TestLoadChecksNamedFiles(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "p.toml")
+	write := func(s string) {
+		if err := os.WriteFile(file, []byte(s), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("[[variant]]\nname = \"a\"\nstack = [\"./mine\"]\n")
+	if _, _, err := Load(file); err == nil || fault.Of(err) != fault.Input || !strings.Contains(err.Error(), "mine") {
+		t.Errorf("a series that isn't there: %v", err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "mine"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p, _, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(dir, "mine"); p.Variants[0].Stack[0] != want {
+		t.Errorf("stack = %q, want %q", p.Variants[0].Stack, want)
+	}
+	write("base = \"./linux.tar.xz\"\n")
+	if _, _, err := Load(file); err == nil || !strings.Contains(err.Error(), "linux.tar.xz") {
+		t.Errorf("a base that isn't there: %v", err)
+	}
+	if _, _, err := Load(filepath.Join(dir, "absent.toml")); err == nil || fault.Of(err) != fault.Input {
+		t.Errorf("an absent plan: %v", err)
+	}
+}
+
+func TestKeep(t *testing.T) {
+	p := Default()
+	if err := p.Keep([]string{"s390x"}, []string{"upstream", "pack"}, []string{"load"}); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(p.VariantNames(), []string{"pack", "upstream"}) || p.Baseline != "pack" || p.Candidate != "pack" {
+		t.Errorf("variants %v, baseline %s, candidate %s", p.VariantNames(), p.Baseline, p.Candidate)
+	}
+	if err := p.Keep([]string{"x86_64"}, nil, nil); err == nil || !strings.Contains(err.Error(), "not in the plan") {
+		t.Errorf("err = %v", err)
+	}
+	if err := p.Keep([]string{"arm64"}, nil, nil); err == nil || !strings.Contains(err.Error(), "unknown architecture") {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("boots = 1\n[[variant]]\nname=\"a\"")
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := Parse(text, "p.toml")
+		if err != nil {
+			if fault.Of(err) != fault.Input {
+				t.Errorf("%v is no input error", err)
+			}
+			return
+		}
+		if err := p.Validate(); err != nil {
+			t.Errorf("accepted and invalid: %v", err)
+		}
+	})
+}
