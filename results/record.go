@@ -45,6 +45,7 @@ type Record struct {
 	Baseline   string       `json:"baseline"`  // the variant the others are compared with
 	Candidate  string       `json:"candidate"` // the variant the verdict is about
 	Provenance Provenance   `json:"provenance"`
+	Planned    []Planned    `json:"planned"` // what the run set out to do; what is missing from the rest shows against it
 	Cells      []Cell       `json:"cells"`
 	Boots      []Boot       `json:"boots"`
 	Samples    []Sample     `json:"samples"`
@@ -89,6 +90,16 @@ type Host struct {
 	OS     string `json:"os"`
 }
 
+// Planned is one scenario that the plan asked of one cell. A record whose plan
+// is not carried out in full is never a pass, so it is written down before the
+// first boot.
+type Planned struct {
+	Arch     string `json:"arch"`
+	Variant  string `json:"variant"`
+	Scenario string `json:"scenario"`
+	Boots    int    `json:"boots"` // how many boots carry the scenario out
+}
+
 // Cell is one kernel.
 type Cell struct {
 	Arch    string   `json:"arch"`
@@ -106,9 +117,15 @@ type Cell struct {
 	ConfigFile   string  `json:"config_file"` // in the run's folder
 	// SameAs names the variant whose image is this one's, byte for byte.
 	SameAs string `json:"same_as,omitempty"`
-	// Error is set if the cell could not be built.
+	// Error is set if the cell could not be built, and Fault then says whose
+	// fault that was, in fault.Kind's words; empty means the harness's.
 	Error string `json:"error,omitempty"`
+	Fault string `json:"fault,omitempty"`
 }
+
+// EndingDone is the Ending of a boot that did all it was asked to do. Any other
+// word means that what the boot left behind is incomplete.
+const EndingDone = "done"
 
 // Boot is one start of one cell's kernel.
 type Boot struct {
@@ -120,6 +137,7 @@ type Boot struct {
 	Seconds     float64           `json:"seconds"`
 	Ending      string            `json:"ending"` // vm's word for how it ended
 	Detail      string            `json:"detail,omitempty"`
+	Fault       string            `json:"fault,omitempty"` // whose fault another ending than done was, in fault.Kind's words; empty means the harness's
 	Accelerator string            `json:"accelerator"`
 	QEMU        string            `json:"qemu"`
 	Cmdline     string            `json:"cmdline"`

@@ -127,12 +127,14 @@ func (s *Store) IDs() ([]string, error) {
 
 // Normalise sorts the record's lists and makes empty ones lists, not null.
 func (r *Record) Normalise() {
+	r.Planned = append([]Planned{}, r.Planned...)
 	r.Cells = append([]Cell{}, r.Cells...)
 	r.Boots = append([]Boot{}, r.Boots...)
 	r.Samples = append([]Sample{}, r.Samples...)
 	r.Findings = append([]Finding{}, r.Findings...)
 	r.Unmeasured = append([]Unmeasured{}, r.Unmeasured...)
 	r.Layouts = append([]Layout{}, r.Layouts...)
+	sortBy(r.Planned, func(p Planned) string { return p.Arch + "\x00" + p.Variant + "\x00" + p.Scenario })
 	sortBy(r.Cells, func(c Cell) string { return c.Arch + "\x00" + c.Variant + "\x00" + c.Config })
 	sortBy(r.Boots, func(b Boot) string { return fmt.Sprintf("%s\x00%s\x00%09d", b.Arch, b.Variant, b.Number) })
 	// Samples of one cell and scenario keep the order in which they came:
