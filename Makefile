@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+#   make run      from a bare Debian 12 machine to a comparison report
+#   make test     every test, from unit to real boots on both architectures
+#   make bench    the speed targets, as ratios (takes about half an hour)
+#   make install  packtest into $(DESTDIR)$(PREFIX)/bin; it needs no Go there
+#
+# All but the last begin with the same set-up step, which does nothing the
+# second time.
+
+PREFIX ?= /usr/local
+ARGS   ?=
+
+# setup prints to stderr what it installs; find-go prints the go to use.
+GO = $$(scripts/find-go)
+
+.PHONY: all run test unit bench build setup install vet clean
+
+all: build
+
+setup:
+	@scripts/setup
+
+# What runs in the guests is compiled here, once, and put into the binary.
+build: setup
+	@go=$(GO) && $$go run ./initramfs/bake && \
+	$$go build -trimpath -ldflags "-X main.version=$$(git describe --always --dirty 2>/dev/null || echo devel)" -o bin/packtest ./cmd/packtest
+
+run: build
+	@bin/packtest run $(ARGS)
+
+# Tests boot real kernels: the first time they build them (about 15 minutes on
+# two cores). PACKTEST_REQUIRE=1 makes a test fail where it would be skipped
+# because the machine lacks something.
+test: build vet
+	@go=$(GO) && PACKTEST_REQUIRE=1 $$go tool gotestsum --format pkgname -- -count=1 -timeout 80m ./...
+
+# The tests that need no kernel: seconds.
+unit: build vet
+	@go=$(GO) && $$go test -short ./...
+
+vet:
+	@go=$(GO) && $$go vet ./... && $$go tool staticcheck ./...
+
+bench: build
+	@go=$(GO) && PACKTEST_BENCH=1 $$go test -run '^$$' -bench . -benchtime 1x -timeout 3h ./...
+
+install: build
+	install -D -m 0755 bin/packtest $(DESTDIR)$(PREFIX)/bin/packtest
+
+clean:
+	rm -rf bin
+	find initramfs/blobs -mindepth 1 ! -name README -delete
