@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package compare
+
+import "packtest/results"
+
+// Findings are a record's findings, told apart by what they mean for the
+// verdict. Each list keeps the record's order and names the same fault on the
+// same architecture and variant once.
+type Findings struct {
+	// New were made on the candidate and not on the baseline.
+	New []results.Finding
+	// Shared were made on both.
+	Shared []results.Finding
+	// Baseline were made on the baseline only.
+	Baseline []results.Finding
+	// Others were made on variants that are neither.
+	Others []results.Finding
+}
+
+type fault struct{ arch, scenario, kind, title string }
+
+func faultOf(f results.Finding) fault { return fault{f.Arch, f.Scenario, f.Kind, f.Title} }
+
+// SortFindings tells the record's findings apart. It goes by what the record
+// holds; the OnBaseline marks are not trusted.
+func SortFindings(rec *results.Record) Findings {
+	made := map[string]map[fault]bool{}
+	for _, f := range rec.Findings {
+		if made[f.Variant] == nil {
+			made[f.Variant] = map[fault]bool{}
+		}
+		made[f.Variant][faultOf(f)] = true
+	}
+	paired := rec.Baseline != "" && rec.Baseline != rec.Candidate
+	var out Findings
+	seen := map[string]map[fault]bool{}
+	for _, f := range rec.Findings {
+		k := faultOf(f)
+		if seen[f.Variant] == nil {
+			seen[f.Variant] = map[fault]bool{}
+		}
+		if seen[f.Variant][k] {
+			continue
+		}
+		seen[f.Variant][k] = true
+		switch {
+		case f.Variant == rec.Candidate && paired && made[rec.Baseline][k]:
+			out.Shared = append(out.Shared, f)
+		case f.Variant == rec.Candidate:
+			out.New = append(out.New, f)
+		case f.Variant == rec.Baseline && !made[rec.Candidate][k]:
+			out.Baseline = append(out.Baseline, f)
+		case f.Variant == rec.Baseline: // listed as Shared
+		default:
+			out.Others = append(out.Others, f)
+		}
+	}
+	return out
+}
+
+// MarkBaseline sets OnBaseline on every finding of another variant that was
+// made on the baseline too.
+func MarkBaseline(rec *results.Record) {
+	made := map[fault]bool{}
+	for _, f := range rec.Findings {
+		if f.Variant == rec.Baseline {
+			made[faultOf(f)] = true
+		}
+	}
+	for i := range rec.Findings {
+		f := &rec.Findings[i]
+		f.OnBaseline = f.Variant != rec.Baseline && made[faultOf(*f)]
+	}
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package compare
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	faults "packtest/internal/fault"
+	"packtest/metric"
+	"packtest/results"
+)
+
+// ExitCode returns the exit code for a verdict. A run that proved nothing never
+// exits with 0: an inconclusive one, whose judged metrics could not be told
+// apart or whose baseline failed, has code 3 like a failed harness.
+func ExitCode(v results.Verdict) int {
+	switch v {
+	case results.Pass, results.Improved, results.Unchanged:
+		return 0
+	case results.Regressed, results.KernelFailed:
+		return 1
+	case results.Interrupted:
+		return 130
+	}
+	return 3
+}
+
+// Judge draws the run's verdict from its record, with one sentence that says
+// why. It is closed: whatever it can't show to be right is no pass. A record
+// whose verdict says that the harness failed or the user ended the run keeps
+// it, since only the harness can know.
+func Judge(rec *results.Record) (results.Verdict, string) {
+	if rec.Verdict == results.Interrupted || rec.Verdict == results.HarnessFailed {
+		why := rec.Why
+		if why == "" {
+			why = "the harness said so and gave no reason"
+		}
+		return rec.Verdict, why
+	}
+	problems := Audit(rec)
+	if v, why := failed(rec, problems); v != "" {
+		return v, why
+	}
+	if rec.Baseline == "" || rec.Baseline == rec.Candidate {
+		return results.Pass, "everything planned was carried out and nothing wrong was found; there is no baseline to compare with"
+	}
+	if archs := sameImages(rec); len(archs) == len(plannedArchs(rec)) {
+		return results.Unchanged, fmt.Sprintf("%s and %s are the same binary on %s", rec.Candidate, rec.Baseline, strings.Join(archs, " and "))
+	}
+	return judgeChanges(rec, between(rec, rec.Baseline, rec.Candidate).Changes)
+}
+
+// failed gives the verdicts that rest on findings and on what was not carried
+// out, the candidate's own faults first: what is proved stays proved, whatever
+// else went wrong. It returns "" if nothing stands in the way of comparing.
+func failed(rec *results.Record, problems []Problem) (results.Verdict, string) {
+	fs := SortFindings(rec)
+	if n := len(fs.New); n > 0 {
+		f := fs.New[0]
+		return results.KernelFailed, more(fmt.Sprintf("%s on %s: %s", f.Variant, f.Arch, f.Title), n)
+	}
+	shared := map[string]bool{}
+	for _, p := range problems {
+		if p.Fault == faults.Kernel && p.Variant == rec.Baseline {
+			shared[p.Arch] = true
+		}
+	}
+	pick := func(match func(Problem) bool) (string, bool) {
+		var what []string
+		for _, p := range problems {
+			if match(p) {
+				what = append(what, p.What)
+			}
+		}
+		if len(what) == 0 {
+			return "", false
+		}
+		return more(what[0], len(what)), true
+	}
+	// A candidate that fails as the baseline does is not worse, and not proved.
+	if why, ok := pick(func(p Problem) bool {
+		return p.Fault == faults.Kernel && p.Variant == rec.Candidate && !shared[p.Arch]
+	}); ok {
+		return results.KernelFailed, why
+	}
+	if why, ok := pick(func(p Problem) bool { return p.Fault == faults.Interrupted }); ok {
+		return results.Interrupted, why
+	}
+	if why, ok := pick(func(p Problem) bool { return p.Fault != faults.Kernel }); ok {
+		return results.HarnessFailed, why
+	}
+	if why, ok := pick(func(p Problem) bool { return p.Variant == rec.Candidate || p.Variant == rec.Baseline }); ok {
+		return results.Inconclusive, why
+	}
+	return "", ""
+}
+
+func judgeChanges(rec *results.Record, changes []Change) (results.Verdict, string) {
+	by := map[Outcome][]Change{}
+	judged := map[string]bool{}
+	for _, c := range changes {
+		if c.Weighs {
+			by[c.Verdict] = append(by[c.Verdict], c)
+		}
+		if rule(c.Metric).Gate == Judged && (c.Weighs || c.Exact) &&
+			c.Verdict != Missing && c.Verdict != Inconclusive {
+			judged[c.Arch] = true
+		}
+	}
+	open := append(by[Inconclusive], by[Missing]...)
+	for _, arch := range plannedArchs(rec) {
+		if !judged[arch] && len(by[Worse]) == 0 && len(open) == 0 {
+			return results.Inconclusive, fmt.Sprintf("no metric that is judged could be compared on %s", arch)
+		}
+	}
+	switch {
+	case len(by[Worse]) > 0:
+		return results.Regressed, fmt.Sprintf("%s worse: %s", count(len(by[Worse]), "judged metric"), name(by[Worse]))
+	case len(open) > 0:
+		return results.Inconclusive, fmt.Sprintf("%s could not be judged: %s: %s",
+			count(len(open), "metric"), at(open[0]), open[0].Why)
+	case len(by[Better]) > 0:
+		return results.Improved, fmt.Sprintf("%s better, none worse: %s", count(len(by[Better]), "judged metric"), name(by[Better]))
+	}
+	return results.Pass, fmt.Sprintf("everything planned was carried out, nothing wrong was found, and no judged metric differs from %s's", rec.Baseline)
+}
+
+// name lists the largest change of each metric and architecture, three at most.
+func name(list []Change) string {
+	var parts []string
+	seen := map[string]bool{}
+	for _, c := range list {
+		k := c.Metric + " on " + c.Arch
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
+		parts = append(parts, at(largest(list, c))+" "+Percent(largest(list, c)))
+	}
+	if len(parts) > 3 {
+		parts = append(parts[:3], fmt.Sprintf("and %d more", len(parts)-3))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func largest(list []Change, like Change) Change {
+	best := like
+	for _, c := range list {
+		if c.Metric == like.Metric && c.Arch == like.Arch && c.Delta != nil && best.Delta != nil &&
+			abs(*c.Delta) > abs(*best.Delta) {
+			best = c
+		}
+	}
+	return best
+}
+
+func abs(x float64) float64 { return max(x, -x) }
+
+// at names where a change is: metric, labels, architecture.
+func at(c Change) string {
+	s := c.Metric
+	if l := metric.LabelString(c.Labels); l != "" {
+		s += " (" + l + ")"
+	}
+	return s + " on " + c.Arch
+}
+
+// Percent says how far head is from base: "-68.8 %", "from 0", "equal".
+func Percent(c Change) string {
+	switch {
+	case c.Delta == nil:
+		return "not compared"
+	case *c.Delta == 0:
+		return "equal"
+	case c.Ratio == nil:
+		return "from 0"
+	}
+	p := (*c.Ratio - 1) * 100
+	switch {
+	case abs(p) < 0.05:
+		return fmt.Sprintf("%+.2g %%", p)
+	case abs(p) >= 1000:
+		return fmt.Sprintf("x%.0f", *c.Ratio)
+	}
+	return fmt.Sprintf("%+.1f %%", p)
+}
+
+// sameImages lists the planned architectures on which the candidate's image is
+// the baseline's, byte for byte.
+func sameImages(rec *results.Record) []string {
+	var list []string
+	for _, arch := range plannedArchs(rec) {
+		b, c := cell(rec, arch, rec.Baseline), cell(rec, arch, rec.Candidate)
+		if b != nil && c != nil && b.Image != "" && b.Image == c.Image {
+			list = append(list, arch)
+		}
+	}
+	return list
+}
+
+func plannedArchs(rec *results.Record) []string {
+	var list []string
+	for _, p := range rec.Planned {
+		if !slices.Contains(list, p.Arch) {
+			list = append(list, p.Arch)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func more(first string, n int) string {
+	if n > 1 {
+		return fmt.Sprintf("%s (and %d more)", first, n-1)
+	}
+	return first
+}

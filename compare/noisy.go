@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package compare
+
+import (
+	"fmt"
+	"math"
+	"sort"
+
+	"golang.org/x/perf/benchmath"
+
+	"packtest/metric"
+)
+
+// alpha is the chance, over all noisy metrics of one comparison together, of
+// calling any of them different although none is.
+const alpha = 0.05
+
+// judgeNoisy sets the verdicts of the noisy metrics among list: different means
+// that the Mann-Whitney U test says so after Holm's correction and that the
+// medians are further apart than the tolerance.
+func judgeNoisy(list []Change) {
+	var tested []*Change
+	for i := range list {
+		if c := &list[i]; !c.Exact && c.Verdict == "" {
+			tested = append(tested, c)
+		}
+	}
+	for _, c := range tested {
+		p := uTest(c.Base, c.Head)
+		e := cliff(c.Base, c.Head)
+		c.P, c.Effect = &p, &e
+	}
+	holm(tested)
+	for _, c := range tested {
+		judgeTested(c, len(tested))
+	}
+}
+
+// uTest returns the p-value of the two-sided Mann-Whitney U test. Values that
+// are all the same tell nothing apart: 1.
+func uTest(base, head []float64) float64 {
+	// NewSample sorts what it is given; the record's order must stay.
+	t := benchmath.DefaultThresholds
+	b := benchmath.NewSample(append([]float64{}, base...), &t)
+	h := benchmath.NewSample(append([]float64{}, head...), &t)
+	p := benchmath.AssumeNothing.Compare(b, h).P
+	if math.IsNaN(p) || p > 1 {
+		return 1
+	}
+	return p
+}
+
+// cliff returns Cliff's delta: the share of pairs in which head is above base
+// less the share in which it is below.
+func cliff(base, head []float64) float64 {
+	var d int
+	for _, b := range base {
+		for _, h := range head {
+			switch {
+			case h > b:
+				d++
+			case h < b:
+				d--
+			}
+		}
+	}
+	return float64(d) / float64(len(base)*len(head))
+}
+
+// holm replaces the p-values by those of Holm's step-down correction.
+func holm(tested []*Change) {
+	order := append([]*Change{}, tested...)
+	sort.SliceStable(order, func(i, j int) bool { return *order[i].P < *order[j].P })
+	last := 0.0
+	for i, c := range order {
+		last = max(last, min(1, *c.P*float64(len(order)-i)))
+		*c.P = last
+	}
+}
+
+func judgeTested(c *Change, family int) {
+	r := rule(c.Metric)
+	apart := relative(c)
+	n := min(len(c.Base), len(c.Head))
+	enough := enoughFor(alpha / float64(family))
+	switch {
+	case smallestP(len(c.Base), len(c.Head)) > alpha:
+		c.Verdict = Inconclusive
+		c.Why = fmt.Sprintf("%s; at least %s needed to tell", count(n, "value"), count(enough, "value")+" a side")
+	case *c.P <= alpha && apart > r.Tolerance:
+		way, word := metric.Lower, "lower"
+		if *c.Delta > 0 {
+			way, word = metric.Higher, "higher"
+		}
+		c.Verdict, c.Why = direction(c.Better, way), fmt.Sprintf("%s, p=%.3f", word, *c.P)
+	case apart <= r.Tolerance:
+		c.Verdict, c.Why = Same, fmt.Sprintf("within %g %%", r.Tolerance*100)
+	default:
+		c.Verdict = Inconclusive
+		c.Why = fmt.Sprintf("medians more than %g %% apart, but p=%.2f", r.Tolerance*100, *c.P)
+		if n < enough {
+			c.Why += fmt.Sprintf("; %d values a side would tell", enough)
+		}
+	}
+}
+
+// relative returns how far apart the medians are, as a fraction of the
+// baseline's; from 0 to anything else it is beyond every tolerance.
+func relative(c *Change) float64 {
+	switch {
+	case *c.Delta == 0:
+		return 0
+	case c.Ratio == nil:
+		return math.Inf(1)
+	}
+	return math.Abs(*c.Ratio - 1)
+}
+
+// smallestP is the smallest p-value that the two-sided U test can give n and m
+// values: that of two sides which lie wholly apart, 2 / C(n+m, n).
+func smallestP(n, m int) float64 {
+	p := 2.0
+	for i := 1; i <= n; i++ {
+		p *= float64(i) / float64(m+i)
+	}
+	return min(1, p)
+}
+
+// enoughFor returns how many values a side the U test needs to reach a.
+func enoughFor(a float64) int {
+	n := 1
+	for smallestP(n, n) > a {
+		n++
+	}
+	return n
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

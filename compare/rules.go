@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package compare
+
+// Gate says whether a metric takes part in the run's verdict.
+type Gate string
+
+const (
+	// Judged: a worse value beyond the slack or tolerance makes the run
+	// regressed, a better one improved.
+	Judged Gate = "judged"
+	// Shown: the change is reported and leaves the verdict alone.
+	Shown Gate = "shown"
+	// Unpaired: the metric's labels name things that have no counterpart in
+	// another kernel, so there is no change to report.
+	Unpaired Gate = "unpaired"
+)
+
+// Rule says how one metric is judged.
+type Rule struct {
+	Metric string
+	Gate   Gate
+	// Slack is the difference, in the metric's unit, up to which an exact
+	// metric that got better or worse does not weigh.
+	Slack float64
+	// Tolerance is the relative difference up to which a noisy metric is the
+	// same; WeighsTCG is the one up to which it doesn't weigh if it was timed
+	// under TCG. Both are fractions: 0.1 is ten per cent.
+	Tolerance, WeighsTCG float64
+	// Scenario is the one that must deliver the metric, or say why it can't,
+	// wherever it is planned.
+	Scenario string
+	Why      string
+}
+
+const mib = 1 << 20
+
+// Rules returns the rule of every metric in the catalogue, in its order.
+func Rules() []Rule {
+	return []Rule{
+		{Metric: "programs", Gate: Shown, Scenario: "load",
+			Why: "Says what was loaded. Where it differs between two kernels nothing else of that scenario is compared."},
+		{Metric: "jit_pages", Gate: Judged, Scenario: "load",
+			Why: "What the series is for: the fewer pages hold code, the fewer iTLB entries the programs need."},
+		{Metric: "jit_bytes_used", Gate: Shown, Scenario: "load",
+			Why: "The compiler's output: an allocator doesn't change what a program takes, only where it lies."},
+		{Metric: "jit_bytes_mapped", Gate: Judged, Slack: 2 * mib, Scenario: "load",
+			Why: "A pack is mapped whole for its first program, so a small load may map up to one pack (2 MiB) more: called worse, and held against the series only beyond that."},
+		{Metric: "jit_utilisation", Gate: Shown, Scenario: "load",
+			Why: "Follows from jit_bytes_mapped, which is judged."},
+		{Metric: "programs_per_page", Gate: Shown, Scenario: "load",
+			Why: "Follows from jit_pages, which is judged."},
+		{Metric: "packs", Gate: Shown, Scenario: "load",
+			Why: "Describes how the allocator works."},
+		{Metric: "pack_occupancy", Gate: Unpaired,
+			Why: "One kernel's third pack is not another's; the reports draw every pack instead."},
+		{Metric: "programs_mapped_4k", Gate: Shown, Scenario: "load",
+			Why: "Describes; text_mappings says what it comes to."},
+		{Metric: "programs_mapped_2m", Gate: Shown, Scenario: "load",
+			Why: "Describes; text_mappings says what it comes to."},
+		{Metric: "text_mappings", Gate: Judged, Scenario: "load",
+			Why: "TLB entries it takes to hold all code: counts small pages and large ones alike."},
+		{Metric: "directmap_4k", Gate: Judged, Slack: 2 * mib, Scenario: "directmap",
+			Why: "The series' other gain. One large page split more or less (2 MiB) is where other allocations of that boot fell."},
+		{Metric: "directmap_2m", Gate: Shown, Scenario: "directmap",
+			Why: "Its gain is directmap_4k's loss, and a split 1 GiB entry raises it as well."},
+		{Metric: "directmap_1g", Gate: Shown, Scenario: "directmap",
+			Why: "Splits at the size of a whole machine; what fills it is directmap_4k."},
+		{Metric: "vmalloc_used", Gate: Shown, Tolerance: 0.1, Scenario: "load",
+			Why: "Other users of vmalloc are in it; the JIT's own share is jit_bytes_mapped, exactly."},
+		{Metric: "jit_charged", Gate: Shown, Scenario: "load",
+			Why: "Accounting: what is charged for may change by design. A charge that stays is a finding of the drain."},
+		{Metric: "drain_residue", Gate: Shown, Scenario: "drain",
+			Why: "What must return to where it was is an oracle, and what doesn't is a finding, which weighs more than a metric."},
+		{Metric: "load_time_per_program", Gate: Judged, Tolerance: 0.1, WeighsTCG: 1, Scenario: "load",
+			Why: "Weighs on hardware. Under TCG an instruction's cost is the emulator's, so only a load twice as slow or twice as fast does."},
+		{Metric: "free_time_per_program", Gate: Judged, Tolerance: 0.1, WeighsTCG: 1, Scenario: "drain",
+			Why: "As load_time_per_program: a slow invalidate on the free path once took minutes."},
+		{Metric: "boot_time", Gate: Shown, Tolerance: 0.1,
+			Why: "Tells whether the machine was quiet; loading programs is no part of it."},
+		{Metric: "test_bpf_passed", Gate: Judged, Scenario: "test_bpf",
+			Why: "The kernel's own JIT suite must pass as it did."},
+		{Metric: "test_bpf_failed", Gate: Judged, Scenario: "test_bpf",
+			Why: "The kernel's own JIT suite must pass as it did; every new failure is a finding too."},
+		{Metric: "test_bpf_jited", Gate: Judged, Scenario: "test_bpf",
+			Why: "A program that falls back to the interpreter passes its test and proves nothing of the JIT."},
+	}
+}
+
+// rule returns the rule of a metric. One that the catalogue lacks is shown.
+func rule(metric string) Rule {
+	for _, r := range Rules() {
+		if r.Metric == metric {
+			return r
+		}
+	}
+	return Rule{Metric: metric, Gate: Shown, Tolerance: 0.1}
+}
