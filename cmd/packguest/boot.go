@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"packtest/guest/agent"
+	"packtest/guest/probe"
+	"packtest/guest/scenario"
+)
+
+// shellWord on the kernel's command line asks for a shell.
+const shellWord = "packtest.shell"
+
+// boot is process 1. It does not return: if it did, the kernel would panic,
+// and what is packtest's fault would look like the kernel's.
+func boot(console io.Writer) {
+	defer powerOff(console)
+	defer func() {
+		if v := recover(); v != nil {
+			fmt.Fprintf(console, "packguest: panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	if err := mountAll(); err != nil {
+		fmt.Fprintf(console, "packguest: %v\n", err)
+		return
+	}
+	cmdline, err := probe.Kernel{}.Cmdline()
+	if err != nil {
+		fmt.Fprintf(console, "packguest: %v\n", err)
+		return
+	}
+	if slices.Contains(strings.Fields(cmdline), shellWord) {
+		err = shell(console)
+	} else {
+		err = serve(console)
+	}
+	if err != nil {
+		fmt.Fprintf(console, "packguest: %v\n", err)
+	}
+}
+
+// serve has the conversation with packtest.
+func serve(console io.Writer) error {
+	port, err := openPort(portLimit)
+	if err != nil {
+		return err
+	}
+	defer port.Close()
+	a := agent.Agent{Hello: hello(), Scenarios: scenario.All(), Env: environment(console)}
+	if err := a.Serve(context.Background(), port); err != nil {
+		return err
+	}
+	// The host hangs up when it has read everything. Powering off earlier could
+	// lose what is still on its way.
+	port.awaitHangUp(hangUpLimit)
+	return nil
+}
+
+func environment(log io.Writer) scenario.Env {
+	return scenario.Env{Arch: probe.ArchName(runtime.GOARCH), Log: log, Now: time.Now}
+}
+
+// mounts is what scenarios and shells need, in the order of dependence.
+var mounts = []struct{ fs, dir string }{
+	{"proc", "/proc"},
+	{"sysfs", "/sys"},
+	{"devtmpfs", "/dev"},
+	{"debugfs", "/sys/kernel/debug"},
+	{"tracefs", "/sys/kernel/tracing"},
+	{"bpf", "/sys/fs/bpf"},
+	{"cgroup2", "/sys/fs/cgroup"},
+	{"tmpfs", "/tmp"},
+}
+
+func mountAll() error {
+	for _, m := range mounts {
+		if err := os.MkdirAll(m.dir, 0o755); err != nil {
+			// A kernel without a file system doesn't have its directory either.
+			if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.ENOENT) {
+				continue
+			}
+			return fmt.Errorf("make %s: %w", m.dir, err)
+		}
+		err := unix.Mount(m.fs, m.dir, m.fs, 0, "")
+		// Already mounted, or not in this kernel: whoever needs it will say so.
+		if err != nil && err != unix.EBUSY && err != unix.ENODEV {
+			return fmt.Errorf("mount %s on %s: %w", m.fs, m.dir, err)
+		}
+	}
+	return nil
+}
+
+// powerOff ends the machine by whatever way it has.
+func powerOff(console io.Writer) {
+	unix.Sync()
+	// A machine without ACPI cannot be switched off: the kernel would halt, and
+	// QEMU stay. It can be reset, which ends QEMU under -no-reboot.
+	how := unix.LINUX_REBOOT_CMD_POWER_OFF
+	if runtime.GOARCH == "amd64" && !exists("/sys/firmware/acpi") {
+		how = unix.LINUX_REBOOT_CMD_RESTART
+	}
+	err := unix.Reboot(how)
+	fmt.Fprintf(console, "packguest: power off: %v\n", err)
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package main
+
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"packtest/guest/probe"
+	"packtest/guest/wire"
+)
+
+// hello tells what this machine is. What can't be read stays empty: the host
+// says what it misses.
+func hello() wire.Hello {
+	k := probe.Kernel{}
+	h := wire.Hello{Arch: probe.ArchName(runtime.GOARCH), CPUs: runtime.NumCPU(), Mitigations: k.Mitigations()}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		h.Release = unix.ByteSliceToString(u.Release[:])
+		h.Build = unix.ByteSliceToString(u.Version[:])
+	}
+	h.Cmdline, _ = k.Cmdline()
+	h.ConfigSum, _ = k.ConfigSum()
+	if m, err := k.Meminfo(); err == nil {
+		h.MemoryBytes = m["MemTotal"]
+	}
+	return h
+}

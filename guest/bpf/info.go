@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Info is what the kernel tells about a loaded program.
+type Info struct {
+	ID   uint32
+	Type Type
+	// JITBytes is the machine code of all functions together.
+	JITBytes uint32
+	// Functions are the program and its subprograms, in the kernel's order.
+	Functions []Function
+}
+
+// Function is one function's machine code.
+type Function struct {
+	Address uint64
+	Bytes   uint32
+}
+
+// progInfo is the beginning of struct bpf_prog_info.
+type progInfo struct {
+	progType, id              uint32
+	tag                       [8]byte
+	jitedLen, xlatedLen       uint32
+	jitedInsns, xlatedInsns   unsafe.Pointer
+	loadTime                  uint64
+	createdByUID, nrMapIDs    uint32
+	mapIDs                    unsafe.Pointer
+	name                      [16]byte
+	ifindex, gplCompatible    uint32
+	netnsDev, netnsIno        uint64
+	nrJitedKsyms, nrFuncLens  uint32
+	jitedKsyms, jitedFuncLens unsafe.Pointer
+}
+
+// ErrHidden says that the kernel keeps the addresses of JIT code to itself.
+var ErrHidden = errors.New("the kernel hides where the program's code is (kernel.kptr_restrict and net.core.bpf_jit_harden must be 0)")
+
+// ErrNotJITed says that the program is interpreted.
+var ErrNotJITed = errors.New("the program was not compiled by the JIT (net.core.bpf_jit_enable must not be 0)")
+
+// ProgramInfo is BPF_OBJ_GET_INFO_BY_FD for a program, with the addresses and
+// lengths of its code. Where the kernel tells none the error is ErrHidden or
+// ErrNotJITed: no figure may be made of an answer that was held back.
+func ProgramInfo(fd int) (Info, error) {
+	// Nearly every program has few functions; one with more is asked twice.
+	room := 8
+	for {
+		addrs, lens := make([]uint64, room), make([]uint32, room)
+		raw := progInfo{
+			nrJitedKsyms: uint32(room), jitedKsyms: unsafe.Pointer(unsafe.SliceData(addrs)),
+			nrFuncLens: uint32(room), jitedFuncLens: unsafe.Pointer(unsafe.SliceData(lens)),
+		}
+		attr := struct {
+			fd, size uint32
+			info     unsafe.Pointer
+		}{uint32(fd), uint32(unsafe.Sizeof(raw)), unsafe.Pointer(&raw)}
+		_, err := call(cmdInfoByFD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+		if err != nil {
+			return Info{}, fmt.Errorf("info of program: %w", err)
+		}
+		if n := int(raw.nrJitedKsyms); n > room {
+			room = n
+			continue
+		}
+		return raw.info(addrs, lens)
+	}
+}
+
+func (raw *progInfo) info(addrs []uint64, lens []uint32) (Info, error) {
+	in := Info{ID: raw.id, Type: Type(raw.progType), JITBytes: raw.jitedLen}
+	if raw.jitedLen == 0 {
+		// Without a JIT and without permission look the same here.
+		return in, fmt.Errorf("program %d: %w, or %w", raw.id, ErrNotJITed, ErrHidden)
+	}
+	n := int(raw.nrJitedKsyms)
+	if n == 0 || raw.jitedKsyms == nil || raw.jitedFuncLens == nil || int(raw.nrFuncLens) != n {
+		return in, fmt.Errorf("program %d: %w", raw.id, ErrHidden)
+	}
+	for i := range n {
+		if addrs[i] == 0 || lens[i] == 0 {
+			return in, fmt.Errorf("program %d, function %d: %w", raw.id, i, ErrHidden)
+		}
+		in.Functions = append(in.Functions, Function{Address: addrs[i], Bytes: lens[i]})
+	}
+	return in, nil
+}
+
+// Array is a map of one element of bytes bytes (BPF_MAP_TYPE_ARRAY), which
+// programs can address directly.
+type Array struct {
+	fd    int
+	bytes int
+}
+
+// NewArray makes an Array, zeroed.
+func NewArray(bytes int) (*Array, error) {
+	attr := struct{ mapType, keySize, valueSize, maxEntries, flags uint32 }{2, 4, uint32(bytes), 1, 0}
+	fd, err := call(cmdMapCreate, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	if err != nil {
+		return nil, fmt.Errorf("make a map of %d bytes: %w", bytes, err)
+	}
+	return &Array{fd: fd, bytes: bytes}, nil
+}
+
+// FD returns the map's file descriptor.
+func (a *Array) FD() int { return a.fd }
+
+type elemAttr struct {
+	fd, _      uint32
+	key, value unsafe.Pointer
+	flags      uint64
+}
+
+func (a *Array) elem(cmd uintptr, b []byte) error {
+	if len(b) != a.bytes {
+		return fmt.Errorf("map of %d bytes: given %d", a.bytes, len(b))
+	}
+	key := uint32(0)
+	attr := elemAttr{fd: uint32(a.fd), key: unsafe.Pointer(&key), value: bytesPointer(b)}
+	_, err := call(cmd, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err
+}
+
+// Read fills b, which has the map's size.
+func (a *Array) Read(b []byte) error {
+	if err := a.elem(cmdMapLookup, b); err != nil {
+		return fmt.Errorf("read map: %w", err)
+	}
+	return nil
+}
+
+// Write sets the map to b, which has its size.
+func (a *Array) Write(b []byte) error {
+	if err := a.elem(cmdMapUpdate, b); err != nil {
+		return fmt.Errorf("write map: %w", err)
+	}
+	return nil
+}
+
+// Close gives the map back.
+func (a *Array) Close() error { return unix.Close(a.fd) }

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package probe
+
+import (
+	"bufio"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// Symbol is a line of /proc/kallsyms.
+type Symbol struct {
+	Address uint64
+	Kind    byte // as nm(1) has it
+	Name    string
+	Module  string // "" for the kernel itself, "bpf" for BPF programs
+}
+
+// Symbols reads those symbols of /proc/kallsyms that keep wants.
+func (k Kernel) Symbols(keep func(name string) bool) ([]Symbol, error) {
+	return read(k, "/proc/kallsyms", func(r io.Reader) ([]Symbol, error) { return ParseSymbols(r, keep) })
+}
+
+// ParseSymbols parses /proc/kallsyms and returns the symbols that keep wants.
+// If all of those are at address 0, the kernel hides them: ErrHiddenSymbols.
+func ParseSymbols(r io.Reader, keep func(name string) bool) ([]Symbol, error) {
+	var list []Symbol
+	hidden := true
+	s := bufio.NewScanner(r)
+	for s.Scan() {
+		line := s.Text()
+		// By hand: there are tens of thousands of lines, and few are wanted.
+		addr, rest, ok := strings.Cut(line, " ")
+		if !ok || len(rest) < 3 || rest[1] != ' ' {
+			return nil, lineError(line)
+		}
+		name, module, _ := strings.Cut(rest[2:], "\t")
+		if !keep(name) {
+			continue
+		}
+		a, err := parseHex("0x" + addr)
+		if err != nil {
+			return nil, lineError(line)
+		}
+		hidden = hidden && a == 0
+		list = append(list, Symbol{Address: a, Kind: rest[0], Name: name, Module: strings.Trim(module, "[]")})
+	}
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	if hidden && len(list) > 0 {
+		return nil, ErrHiddenSymbols
+	}
+	return list, nil
+}
+
+// ErrHiddenSymbols says that the kernel shows symbols without their addresses.
+var ErrHiddenSymbols = errors.New("addresses of symbols are hidden (kernel.kptr_restrict must be 0)")
+
+// BPFSymbols reads the symbols of JIT code (bpf_jit_kallsyms must be on).
+func (k Kernel) BPFSymbols() ([]Symbol, error) {
+	return k.Symbols(func(name string) bool { return strings.HasPrefix(name, "bpf_prog_") })
+}
+
+// Core reads the running kernel's memory through /proc/kcore.
+type Core struct {
+	f        *os.File
+	segments []segment
+	order    binary.ByteOrder
+}
+
+// segment is where a range of addresses stands in the file.
+type segment struct{ addr, bytes, offset uint64 }
+
+// Core opens /proc/kcore. Close it.
+func (k Kernel) Core() (*Core, error) {
+	f, err := os.Open(k.path("/proc/kcore"))
+	if err != nil {
+		return nil, err
+	}
+	segments, order, err := parseSegments(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("/proc/kcore: %w", err)
+	}
+	return &Core{f: f, segments: segments, order: order}, nil
+}
+
+// parseSegments reads the ELF headers: debug/elf would go on to sections that
+// such a file doesn't have.
+func parseSegments(r io.ReaderAt) ([]segment, binary.ByteOrder, error) {
+	ident := make([]byte, elf.EI_NIDENT)
+	if _, err := r.ReadAt(ident, 0); err != nil {
+		return nil, nil, fmt.Errorf("read ELF header: %w", err)
+	}
+	if string(ident[:4]) != elf.ELFMAG || elf.Class(ident[elf.EI_CLASS]) != elf.ELFCLASS64 {
+		return nil, nil, errors.New("not a 64-bit ELF file")
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	if elf.Data(ident[elf.EI_DATA]) == elf.ELFDATA2MSB {
+		order = binary.BigEndian
+	}
+	var h elf.Header64
+	if err := binary.Read(io.NewSectionReader(r, 0, 64), order, &h); err != nil {
+		return nil, nil, fmt.Errorf("read ELF header: %w", err)
+	}
+	if h.Phoff > 1<<32 || int(h.Phentsize) != binary.Size(elf.Prog64{}) {
+		return nil, nil, errors.New("odd program headers")
+	}
+	var list []segment
+	for i := range int64(h.Phnum) {
+		var p elf.Prog64
+		size := int64(h.Phentsize)
+		if err := binary.Read(io.NewSectionReader(r, int64(h.Phoff)+i*size, size), order, &p); err != nil {
+			return nil, nil, fmt.Errorf("read program header %d: %w", i, err)
+		}
+		if elf.ProgType(p.Type) == elf.PT_LOAD {
+			list = append(list, segment{addr: p.Vaddr, bytes: p.Memsz, offset: p.Off})
+		}
+	}
+	return list, order, nil
+}
+
+// ReadAt fills b from the kernel's memory at addr. It returns an error if any
+// of that is not there.
+func (c *Core) ReadAt(b []byte, addr uint64) error {
+	for _, s := range c.segments {
+		if addr < s.addr || addr-s.addr >= s.bytes || s.bytes-(addr-s.addr) < uint64(len(b)) {
+			continue
+		}
+		if _, err := c.f.ReadAt(b, int64(s.offset+(addr-s.addr))); err != nil {
+			return fmt.Errorf("read kernel memory at %#x: %w", addr, err)
+		}
+		return nil
+	}
+	return fmt.Errorf("read kernel memory at %#x: /proc/kcore doesn't have it", addr)
+}
+
+// Uint64 reads a 64-bit number at addr.
+func (c *Core) Uint64(addr uint64) (uint64, error) {
+	var b [8]byte
+	if err := c.ReadAt(b[:], addr); err != nil {
+		return 0, err
+	}
+	return c.order.Uint64(b[:]), nil
+}
+
+// Close closes the file.
+func (c *Core) Close() error { return c.f.Close() }

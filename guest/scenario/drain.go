@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"packtest/guest/wire"
+	"packtest/metric"
+)
+
+// drain loads a fleet, frees it, and holds what the kernel has left against
+// what it had before. Programs are freed by work queues after an RCU grace
+// period, so it waits, and the time it waits for is the one it reports.
+//
+// Three figures must return exactly to what they were, or something leaks: the
+// number of programs with an ID; bpf_jit_current, which the kernel charges
+// for every image and gives back when it is freed; and the areas that held
+// code. The last means that no pack may stay: the kernel frees a pack with the
+// last program in it, unless something else has room in it, which was there
+// before the load and is not counted then. VmallocUsed is reported too and not
+// judged: the kernel's other users share it.
+//
+// Samples: free_time_per_program, drain_residue.
+func drain(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
+	w, err := newWorkload(ctx, env, spec)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close(ctx)) }()
+	if err := w.load(ctx); err != nil {
+		return err
+	}
+	loaded, err := w.reader.read()
+	if err != nil {
+		return err
+	}
+	held := heldBy(w.infos, loaded.areas)
+	n := len(w.set.programs)
+
+	start := env.Now()
+	w.set.close()
+	if w.reader.noCharge == nil {
+		// The charge is given back last, and costs the least to look at.
+		if err := w.awaitCharge(ctx); err != nil {
+			return err
+		}
+		env.Report.Sample(metric.New("free_time_per_program", nil, float64(env.since(start).Nanoseconds())/float64(n)))
+	}
+	after, err := w.reader.settle(ctx, w.before, held)
+	if err != nil {
+		return err
+	}
+	if w.reader.noCharge != nil {
+		env.Report.Unmeasured("free_time_per_program", w.reader.noCharge.Error())
+	}
+	w.judge(after, held, n)
+	return nil
+}
+
+// awaitCharge waits, at most settleLimit, until bpf_jit_current is what it was
+// before the load.
+func (w *workload) awaitCharge(ctx context.Context) error {
+	deadline := time.Now().Add(settleLimit)
+	for time.Now().Before(deadline) {
+		v, err := w.reader.charged()
+		if err != nil || v <= w.before.charged {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("wait for the kernel to free programs: %w", err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// judge reports what is left.
+func (w *workload) judge(after figures, held map[uint64]bool, n int) {
+	type figure struct {
+		name string
+		left int64
+		leak string // what it would be called; "" for figures that aren't judged
+	}
+	list := []figure{
+		{"jit_areas", areasSince(w.before.areas, after.areas, held), "memory that held JIT code is never freed"},
+		{"vmalloc_used", after.vmallocUsed - w.before.vmallocUsed, ""},
+	}
+	if w.reader.noCharge == nil {
+		list = append(list, figure{"bpf_jit_current", after.charged - w.before.charged, "the charge for JIT memory is not what it was"})
+	} else {
+		w.env.Report.Unmeasured("drain_residue", "bpf_jit_current: "+w.reader.noCharge.Error())
+	}
+	for _, f := range list {
+		w.env.Report.Sample(metric.New("drain_residue", map[string]string{"figure": f.name}, float64(f.left)))
+		if f.left != 0 && f.leak != "" {
+			w.env.Report.Finding(wire.Finding{Kind: "leak", Title: f.leak,
+				Evidence: fmt.Sprintf("%s: %+d bytes %v after %d programs were freed, against before they were loaded", f.name, f.left, settleLimit, n)})
+		}
+	}
+	if left := after.programs - w.before.programs; left != 0 {
+		w.env.Report.Finding(wire.Finding{Kind: "leak", Title: "programs are still there after their last reference was closed",
+			Evidence: fmt.Sprintf("%+d programs %v after %d programs were freed", left, settleLimit, n)})
+	}
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package fleet
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/cilium/ebpf/asm"
+
+	"packtest/guest/bpf"
+)
+
+// function writes instructions and carries out each as it is written, on
+// registers of its own. That is all the model there is: what an instruction
+// means is said once in Go (alu, in model.go), and once by the kernel.
+type function struct {
+	r    *rand.Rand
+	ins  asm.Instructions
+	regs [11]uint64
+	// work is the registers that arithmetic is done on.
+	work []asm.Register
+	// slots is how many instruction slots ins takes: a wide one takes two.
+	slots int
+}
+
+// writer writes a program's main function.
+type writer struct {
+	function
+	t bpf.Type
+	// calls are where subprograms are called.
+	calls []int
+}
+
+func newWriter(r *rand.Rand, t bpf.Type, input uint32) *writer {
+	w := &writer{t: t}
+	// These four keep their values over a call.
+	w.r, w.work = r, []asm.Register{asm.R6, asm.R7, asm.R8, asm.R9}
+	w.regs[asm.R6] = uint64(input)
+	return w
+}
+
+func (f *function) emit(ins ...asm.Instruction) {
+	for _, in := range ins {
+		f.slots++
+		if in.OpCode.IsDWordLoad() {
+			f.slots++
+		}
+	}
+	f.ins = append(f.ins, ins...)
+}
+
+// Offsets in struct __sk_buff and struct xdp_md.
+const (
+	skbLen, skbMark      = 0, 8
+	xdpData, xdpDataEnd  = 0, 4
+	contextSpill, scrap1 = -8, -16
+)
+
+// prologue puts the input into R6, by a way of which the verifier cannot know
+// the outcome, and constants into the others.
+func (w *writer) prologue(slots, slot int) {
+	switch w.t {
+	case bpf.XDP:
+		w.emit(asm.LoadMem(asm.R6, asm.R1, xdpDataEnd, asm.Word),
+			asm.LoadMem(asm.R2, asm.R1, xdpData, asm.Word),
+			asm.Sub.Reg(asm.R6, asm.R2))
+	case bpf.Kprobe:
+		w.emit(asm.LoadMapValue(asm.R1, slots, uint32(slot)),
+			asm.LoadMem(asm.R6, asm.R1, 0, asm.DWord))
+	default:
+		w.emit(asm.StoreMem(asm.R10, contextSpill, asm.R1, asm.DWord),
+			asm.LoadMem(asm.R6, asm.R1, skbLen, asm.Word))
+	}
+	for _, reg := range w.work[1:] {
+		w.constant(reg)
+	}
+}
+
+// constant sets a register to a random 64-bit constant.
+func (f *function) constant(reg asm.Register) {
+	v := f.r.Uint64()
+	f.emit(asm.LoadImm(reg, int64(v), asm.DWord))
+	f.regs[reg] = v
+}
+
+// block writes n operations.
+func (f *function) block(n int) {
+	for n > 0 {
+		switch k := f.r.IntN(40); {
+		case k == 0 && n > 4:
+			// A forward jump over a few operations.
+			skip := 2 + f.r.IntN(min(n-2, 6)-1)
+			f.jump(skip)
+			n -= 1 + skip
+		case k == 1:
+			f.constant(f.anyWork())
+			n--
+		case k == 2 && n > 2:
+			// To the stack and back.
+			a, b := f.anyWork(), f.anyWork()
+			f.emit(asm.StoreMem(asm.R10, scrap1, a, asm.DWord), asm.LoadMem(b, asm.R10, scrap1, asm.DWord))
+			f.regs[b] = f.regs[a]
+			// a and b are equal now; let them drift apart again.
+			f.emit(asm.Xor.Imm(b, f.apply(operation{asm.Xor, false}, b, f.r.Int32())))
+			n -= 3
+		default:
+			f.arithmetic()
+			n--
+		}
+	}
+}
+
+func (f *function) anyWork() asm.Register { return f.work[f.r.IntN(len(f.work))] }
+
+// jump writes a conditional jump over the next skip operations; where it is
+// taken, they change nothing.
+func (f *function) jump(skip int) {
+	reg, limit := f.anyWork(), f.r.Int32()
+	at := len(f.ins)
+	f.emit(asm.Instruction{OpCode: asm.JGT.Op(asm.ImmSource), Dst: reg, Constant: int64(limit)})
+	taken := f.regs[reg] > uint64(int64(limit))
+	before, start := f.regs, f.slots
+	for range skip {
+		f.arithmetic()
+	}
+	f.ins[at].Offset = int16(f.slots - start)
+	if taken {
+		f.regs = before
+	}
+}
+
+// arithmetic writes one arithmetic operation.
+func (f *function) arithmetic() {
+	op := operations[f.r.IntN(len(operations))]
+	dst := f.anyWork()
+	if op.op == asm.LSh || op.op == asm.RSh || op.op == asm.ArSh {
+		// Never by half the width or more: values would run empty.
+		f.immediate(op, dst, 1+f.r.Int32N(13))
+		return
+	}
+	src := f.anyWork()
+	// Never with itself: x^x and x-x are 0 whatever x was. A product with a
+	// register loses bits where that is even.
+	if src == dst || op.op == asm.Mul || op.op == asm.Div || op.op == asm.Mod || f.r.IntN(2) == 0 {
+		v := f.r.Int32()
+		switch op.op {
+		case asm.Mul:
+			v |= 1
+		case asm.Div:
+			v = 3 + v&0xf
+		case asm.Mod:
+			v |= 1 << 30
+		case asm.And:
+			v |= -1 << 31
+		}
+		f.immediate(op, dst, v)
+		return
+	}
+	f.regs[dst] = alu(op, f.regs[dst], f.regs[src])
+	if op.narrow {
+		f.emit(op.op.Reg32(dst, src))
+	} else {
+		f.emit(op.op.Reg(dst, src))
+	}
+}
+
+func (f *function) immediate(op operation, dst asm.Register, v int32) {
+	f.apply(op, dst, v)
+	if op.narrow {
+		f.emit(op.op.Imm32(dst, v))
+	} else {
+		f.emit(op.op.Imm(dst, v))
+	}
+}
+
+// apply carries out an operation with a constant and returns the constant.
+func (f *function) apply(op operation, dst asm.Register, v int32) int32 {
+	f.regs[dst] = alu(op, f.regs[dst], uint64(int64(v)))
+	return v
+}
+
+// call writes a call of a new subprogram with about n operations, and returns
+// the subprogram.
+func (w *writer) call(n int) *function {
+	a, b := w.work[0], w.work[1+w.r.IntN(3)]
+	sub := &function{r: w.r, work: []asm.Register{asm.R0, asm.R1, asm.R2, asm.R3}}
+	sub.regs[asm.R1], sub.regs[asm.R2] = w.regs[a], w.regs[b]
+	sub.constant(asm.R0)
+	sub.constant(asm.R3)
+	sub.block(n)
+	sub.fold()
+	sub.emit(asm.Return())
+	w.emit(asm.Mov.Reg(asm.R1, a), asm.Mov.Reg(asm.R2, b))
+	w.calls = append(w.calls, len(w.ins))
+	w.emit(asm.Instruction{OpCode: asm.OpCode(asm.JumpClass).SetJumpOp(asm.Call), Src: asm.PseudoCall})
+	w.emit(asm.Xor.Reg(a, asm.R0))
+	w.regs[a] ^= sub.regs[asm.R0]
+	return sub
+}
+
+// fold brings all working registers together in the first one's place.
+func (f *function) fold() {
+	first := f.work[0]
+	for _, reg := range f.work[1:] {
+		f.emit(asm.Add.Reg(first, reg))
+		f.regs[first] += f.regs[reg]
+		v := f.r.Int32() | 1
+		f.immediate(operation{asm.Mul, false}, first, v)
+	}
+}
+
+// epilogue writes the end, which hands the answer over, and returns the answer.
+func (w *writer) epilogue(slots, slot int) uint32 {
+	w.fold()
+	// The upper half counts too.
+	w.emit(asm.Mov.Reg(asm.R0, asm.R6), asm.RSh.Imm(asm.R0, 32), asm.Xor.Reg(asm.R0, asm.R6), asm.Mov.Reg32(asm.R0, asm.R0))
+	answer := uint32(w.regs[asm.R6]>>32) ^ uint32(w.regs[asm.R6])
+	switch w.t {
+	case bpf.Kprobe:
+		w.emit(asm.LoadMapValue(asm.R1, slots, uint32(slot)),
+			asm.StoreMem(asm.R1, 8, asm.R0, asm.DWord),
+			asm.Mov.Imm(asm.R0, 0))
+	case bpf.CgroupSKB:
+		// May only return yes or no: the answer goes into the packet's mark.
+		w.emit(asm.LoadMem(asm.R1, asm.R10, contextSpill, asm.DWord),
+			asm.StoreMem(asm.R1, skbMark, asm.R0, asm.Word),
+			asm.Mov.Imm(asm.R0, 1))
+	}
+	w.emit(asm.Return())
+	return answer
+}
+
+// MarkAt is where in struct __sk_buff a cgroup program leaves its answer, 32
+// bits in the guest's byte order.
+const MarkAt = skbMark
+
+// link puts the subprograms behind the main function and sets the calls right.
+func (w *writer) link(subs []*function) (asm.Instructions, error) {
+	if len(subs) != len(w.calls) {
+		return nil, fmt.Errorf("%d calls of %d subprograms", len(w.calls), len(subs))
+	}
+	// Where each instruction of the main function stands, in slots.
+	at := make([]int, 0, len(w.ins))
+	slot := 0
+	for _, in := range w.ins {
+		at = append(at, slot)
+		slot++
+		if in.OpCode.IsDWordLoad() {
+			slot++
+		}
+	}
+	ins := w.ins
+	start := w.slots
+	for i, sub := range subs {
+		ins[w.calls[i]].Constant = int64(start - at[w.calls[i]] - 1)
+		ins = append(ins, sub.ins...)
+		start += sub.slots
+	}
+	return ins, nil
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package scenario
+
+import (
+	"fmt"
+	"sort"
+
+	"packtest/guest/bpf"
+	"packtest/guest/probe"
+	"packtest/guest/wire"
+	"packtest/metric"
+)
+
+// chunkBytes is what a pack is handed out in (BPF_PROG_CHUNK_SIZE). A program's
+// header is at the beginning of the chunk its code begins in: the kernel finds
+// it by rounding the code's address down.
+const chunkBytes = 64
+
+// textLayout is where JIT code lies, put together from three sources that do
+// not know of each other: the programs' own addresses, the vmalloc areas, and
+// the page table. Which areas hold code is seen from the addresses in them,
+// never from who asked for them, so that a rewritten allocator is seen as well.
+type textLayout struct {
+	wire.Layout
+	mapped []mappedProgram
+	// leaves is how many page-table entries map code.
+	leaves int
+	// faults are broken rules.
+	faults []wire.Finding
+}
+
+// mappedProgram is a program and the page-table entry under its first byte.
+type mappedProgram struct {
+	id   uint32
+	leaf uint64 // bytes; 0 if nothing maps it
+}
+
+// image is a function's code at its address.
+type image struct {
+	start, end uint64
+	program    bpf.Info
+}
+
+// newTextLayout puts the layout together and applies the rules that hold
+// whatever the allocator: code lies in some area of memory, no two images
+// share a byte, and all code can be executed and not written.
+func newTextLayout(step string, infos []bpf.Info, areas []probe.Area, table probe.PageTable) *textLayout {
+	l := &textLayout{Layout: wire.Layout{Step: step}}
+	var images []image
+	for _, in := range infos {
+		for _, f := range in.Functions {
+			images = append(images, image{f.Address, f.Address + uint64(f.Bytes), in})
+		}
+		if len(in.Functions) > 0 {
+			m, _ := table.Find(in.Functions[0].Address)
+			l.mapped = append(l.mapped, mappedProgram{in.ID, m.LeafBytes})
+		}
+	}
+	sort.Slice(images, func(i, j int) bool { return images[i].start < images[j].start })
+	l.checkOverlap(images)
+	l.place(images, areas, table)
+	l.checkPermissions(images, table)
+	return l
+}
+
+func (l *textLayout) fault(kind, title string, cases []string) {
+	if len(cases) > 0 {
+		l.faults = append(l.faults, wire.Finding{Kind: kind, Title: title,
+			Evidence: fmt.Sprintf("%d cases:\n%s", len(cases), firstLines(cases))})
+	}
+}
+
+func (i image) String() string {
+	return fmt.Sprintf("program %d (%s) %#x-%#x", i.program.ID, i.program.Type, i.start, i.end)
+}
+
+// checkOverlap takes images in the order of addresses.
+func (l *textLayout) checkOverlap(images []image) {
+	var cases []string
+	for i := 1; i < len(images); i++ {
+		if images[i].start < images[i-1].end {
+			cases = append(cases, fmt.Sprintf("%s and %s", images[i-1], images[i]))
+		}
+	}
+	l.fault("overlap", "programs' code overlaps", cases)
+}
+
+// place sorts images into areas.
+func (l *textLayout) place(images []image, areas []probe.Area, table probe.PageTable) {
+	var outside []string
+	region := map[int]int{} // index of an area to index of its region
+	for _, im := range images {
+		a := probe.FindArea(areas, im.start)
+		if a < 0 || !areas[a].Contains(im.end-1) {
+			outside = append(outside, im.String())
+			continue
+		}
+		n, ok := region[a]
+		if !ok {
+			n = len(l.Regions)
+			region[a] = n
+			m, _ := table.Find(areas[a].Start)
+			l.Regions = append(l.Regions, wire.Region{Start: areas[a].Start, Bytes: areas[a].Bytes(), PageBytes: m.LeafBytes})
+		}
+		r := &l.Regions[n]
+		r.Images = append(r.Images, wire.Image{Offset: im.start - r.Start, Bytes: im.end - im.start, Type: im.program.Type.String(), ID: im.program.ID})
+	}
+	l.fault("placement", "programs' code lies outside of any vmalloc area", outside)
+}
+
+// checkPermissions looks at every page-table entry under every image.
+func (l *textLayout) checkPermissions(images []image, table probe.PageTable) {
+	var writable, dead, unmapped []string
+	var last uint64 // end of the last entry that was counted
+	for _, im := range images {
+		for addr := im.start; addr < im.end; {
+			m, ok := table.Find(addr)
+			if !ok {
+				unmapped = append(unmapped, im.String())
+				break
+			}
+			leaf := addr - addr%m.LeafBytes
+			if leaf >= last || l.leaves == 0 {
+				l.leaves++
+				last = leaf + m.LeafBytes
+			}
+			where := fmt.Sprintf("%s, the page at %#x", im, leaf)
+			if m.Writable {
+				writable = append(writable, where)
+			}
+			if !m.Executable {
+				dead = append(dead, where)
+			}
+			addr = leaf + m.LeafBytes
+		}
+	}
+	l.fault("permissions", "programs' code is writable", writable)
+	l.fault("permissions", "programs' code is not executable", dead)
+	l.fault("permissions", "programs' code is not mapped", unmapped)
+}
+
+// unitsHeld counts the naturally aligned units of size bytes in r that hold at
+// least one byte of code. Images are in the order of addresses.
+func unitsHeld(r wire.Region, size uint64) int {
+	n := 0
+	var next uint64 // the first unit that was not counted yet
+	for _, im := range r.Images {
+		first := max((r.Start+im.Offset)/size, next)
+		next = max((r.Start+im.Offset+im.Bytes+size-1)/size, first)
+		n += int(next - first)
+	}
+	return n
+}
+
+func programsIn(r wire.Region) int {
+	ids := map[uint32]bool{}
+	for _, im := range r.Images {
+		ids[im.ID] = true
+	}
+	return len(ids)
+}
+
+// report sends the layout, its figures and its faults.
+func (l *textLayout) report(env *Env) {
+	env.Report.Layout(l.Layout)
+	used, mappedBytes, pages := uint64(0), uint64(0), 0
+	packs := 0
+	for _, r := range l.Regions {
+		mappedBytes += r.Bytes
+		for _, im := range r.Images {
+			used += im.Bytes
+		}
+		pages += unitsHeld(r, probe.PageBytes)
+		if programsIn(r) > 1 {
+			env.Report.Sample(metric.New("pack_occupancy", map[string]string{"pack": fmt.Sprint(packs)},
+				100*float64(unitsHeld(r, chunkBytes))*chunkBytes/float64(r.Bytes)))
+			packs++
+		}
+	}
+	sizes := map[uint64]int{}
+	for _, m := range l.mapped {
+		sizes[m.leaf]++
+	}
+	n := float64(len(l.mapped))
+	emit := func(name string, v float64) { env.Report.Sample(metric.New(name, nil, v)) }
+	emit("programs", n)
+	emit("jit_pages", float64(pages))
+	emit("jit_bytes_used", float64(used))
+	emit("jit_bytes_mapped", float64(mappedBytes))
+	if pages > 0 {
+		emit("jit_utilisation", 100*float64(used)/float64(mappedBytes))
+		emit("programs_per_page", n/float64(pages))
+	}
+	emit("packs", float64(packs))
+	if packs == 0 {
+		env.Report.Unmeasured("pack_occupancy", "no area holds code of more than one program")
+	}
+	emit("programs_mapped_4k", float64(sizes[probe.PageBytes]))
+	emit("programs_mapped_2m", float64(len(l.mapped)-sizes[probe.PageBytes]-sizes[0]))
+	emit("text_mappings", float64(l.leaves))
+	for _, f := range l.faults {
+		env.Report.Finding(f)
+	}
+}
