@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package vm
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"packtest/guest/wire"
+)
+
+// The descriptors that QEMU finds open, in the order of proc.Cmd.Files.
+const (
+	fdMonitor = 3 + iota
+	fdConsole
+	fdPort
+)
+
+// args returns QEMU's arguments. The machines are the smallest on which the
+// kernels built by packtest run: microvm, which has neither PCI nor ACPI, and
+// s390-ccw-virtio. QEMU pauses instead of exiting when the guest ends in any
+// way, so that there is time to ask what happened.
+func (m *Machine) args() []string {
+	d := m.device()
+	args := []string{
+		"qemu-system-" + m.Arch,
+		"-machine", m.board(),
+		"-accel", m.Accel,
+		"-cpu", "max",
+		"-smp", strconv.Itoa(m.CPUs),
+		"-m", strconv.Itoa(m.MemoryMiB),
+		"-nodefaults", "-no-user-config", "-display", "none",
+		"-S", "-no-reboot", "-action", "panic=pause,shutdown=pause",
+		"-kernel", m.Kernel,
+		"-initrd", m.Initrd,
+		"-append", m.CommandLine(),
+		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d,server=on,wait=off", fdMonitor),
+		"-mon", "chardev=monitor,mode=control",
+		"-chardev", fmt.Sprintf("socket,id=console,fd=%d", fdConsole),
+		"-device", d("virtio-serial"),
+		"-chardev", fmt.Sprintf("socket,id=port,fd=%d", fdPort),
+		"-device", "virtserialport,chardev=port,name=" + wire.PortName,
+		// QEMU's own generator never runs dry, and a seed makes it repeat itself.
+		"-object", "rng-builtin,id=rng",
+		"-device", d("virtio-rng") + ",rng=rng",
+	}
+	if m.Arch == "s390x" {
+		args = append(args, "-device", "sclpconsole,chardev=console")
+	} else {
+		args = append(args, "-serial", "chardev:console")
+	}
+	if m.Deterministic {
+		args = append(args, "-icount", "shift=0,sleep=off", "-seed", "1",
+			"-rtc", "base=2024-01-01T00:00:00,clock=vm")
+	}
+	return append(args, m.ExtraArgs...)
+}
+
+func (m *Machine) board() string {
+	if m.Arch == "s390x" {
+		return "s390-ccw-virtio"
+	}
+	return "microvm,acpi=off,rtc=on"
+}
+
+// device names a virtio device as the machine's bus calls it.
+func (m *Machine) device() func(string) string {
+	if m.Arch == "s390x" {
+		return func(name string) string { return name + "-ccw" }
+	}
+	return func(name string) string { return name + "-device" }
+}
+
+// CommandLine returns the kernel's command line: what the machine needs, then
+// Cmdline, so that its words win.
+func (m *Machine) CommandLine() string {
+	var words []string
+	if m.Arch == "s390x" {
+		words = append(words, "console=ttysclp0")
+	} else {
+		// Without ACPI the machine is reset by a triple fault, and finds its
+		// clock's rate on the command line.
+		words = append(words, "console=ttyS0", "reboot=t", "tsc=reliable")
+		if khz := m.tscKHz; khz > 0 {
+			words = append(words, "tsc_early_khz="+strconv.Itoa(khz))
+		}
+		// A hung guest gets an NMI, and is to say where it was.
+		words = append(words, "unknown_nmi_panic")
+	}
+	// After an oops the kernel's word is worth nothing, and it must not wait
+	// for somebody to read the screen. A warning ends nothing.
+	words = append(words, "oops=panic", "panic=-1", "panic_on_warn=0", "no_hash_pointers")
+	if m.Deterministic {
+		words = append(words, "nokaslr")
+	}
+	return strings.Join(append(words, m.Cmdline...), " ")
+}
