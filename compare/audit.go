@@ -108,7 +108,7 @@ func auditBoots(rec *results.Record, arch, variant string) []Problem {
 func auditScenario(rec *results.Record, p results.Planned) []Problem {
 	var done int
 	var failed []results.Boot
-	from := source(rec, p.Arch, p.Variant)
+	from := Source(rec, p.Arch, p.Variant)
 	for _, b := range rec.Boots {
 		if b.Arch != p.Arch || b.Variant != from || !slices.Contains(b.Scenarios, p.Scenario) {
 			continue
@@ -140,7 +140,7 @@ func auditScenario(rec *results.Record, p results.Planned) []Problem {
 // undelivered lists the metrics that the scenario should have delivered and for
 // which the record has neither a value from every boot nor a reason.
 func undelivered(rec *results.Record, p results.Planned) []string {
-	from := source(rec, p.Arch, p.Variant)
+	from := Source(rec, p.Arch, p.Variant)
 	least := map[string]int{}
 	for k, v := range values(rec, p.Variant) {
 		if k.arch != p.Arch {
@@ -180,10 +180,10 @@ func cell(rec *results.Record, arch, variant string) *results.Cell {
 	return nil
 }
 
-// source returns the variant whose boots and values stand for variant on arch:
+// Source returns the variant whose boots and values stand for variant on arch:
 // its own, or, if it was never booted because its image is another's byte for
 // byte, that one's.
-func source(rec *results.Record, arch, variant string) string {
+func Source(rec *results.Record, arch, variant string) string {
 	c := cell(rec, arch, variant)
 	if c == nil || c.SameAs == "" {
 		return variant

@@ -82,7 +82,7 @@ func Compare(rec *results.Record) []Comparison {
 	}
 	var list []Comparison
 	for _, head := range others(rec) {
-		list = append(list, between(rec, rec.Baseline, head))
+		list = append(list, Between(rec, rec.Baseline, head))
 	}
 	return list
 }
@@ -125,7 +125,7 @@ type side struct {
 func values(rec *results.Record, variant string) map[key]side {
 	m := map[key]side{}
 	for _, s := range rec.Samples {
-		if s.Variant != source(rec, s.Arch, variant) {
+		if s.Variant != Source(rec, s.Arch, variant) {
 			continue
 		}
 		k := key{s.Arch, s.Scenario, s.Metric, metric.LabelString(s.Labels)}
@@ -141,7 +141,9 @@ func values(rec *results.Record, variant string) map[key]side {
 	return m
 }
 
-func between(rec *results.Record, base, head string) Comparison {
+// Between sets one variant against another. An empty base gives head's values
+// alone, every one of them with the verdict Missing.
+func Between(rec *results.Record, base, head string) Comparison {
 	b, h := values(rec, base), values(rec, head)
 	keys := map[key]results.Sample{}
 	for k, v := range b {
@@ -159,7 +161,7 @@ func between(rec *results.Record, base, head string) Comparison {
 		}
 		c.Changes = append(c.Changes, newChange(s, b[k], h[k]))
 	}
-	sortChanges(c.Changes)
+	Sort(c.Changes)
 	for i := range c.Changes {
 		if c.Changes[i].Exact {
 			judgeExact(&c.Changes[i])
@@ -226,9 +228,9 @@ func Median(v []float64) (float64, bool) {
 	return s[mid-1] + (s[mid]-s[mid-1])/2, true
 }
 
-// sortChanges orders by architecture, then as the catalogue does, then by
+// Sort orders changes by architecture, then as the catalogue does, then by
 // scenario and labels, numbers in labels by their value.
-func sortChanges(list []Change) {
+func Sort(list []Change) {
 	place := map[string]int{}
 	for i, d := range metric.Catalogue() {
 		place[d.Name] = i + 1

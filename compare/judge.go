@@ -49,7 +49,7 @@ func Judge(rec *results.Record) (results.Verdict, string) {
 	if archs := sameImages(rec); len(archs) == len(plannedArchs(rec)) {
 		return results.Unchanged, fmt.Sprintf("%s and %s are the same binary on %s", rec.Candidate, rec.Baseline, strings.Join(archs, " and "))
 	}
-	return judgeChanges(rec, between(rec, rec.Baseline, rec.Candidate).Changes)
+	return judgeChanges(rec, Between(rec, rec.Baseline, rec.Candidate).Changes)
 }
 
 // failed gives the verdicts that rest on findings and on what was not carried

@@ -43,7 +43,7 @@ func missingWhy(rec *results.Record, base, head string, c *Change) string {
 		v = base
 	}
 	for _, u := range rec.Unmeasured {
-		if u.Arch == c.Arch && u.Variant == source(rec, c.Arch, v) && u.Metric == c.Metric {
+		if u.Arch == c.Arch && u.Variant == Source(rec, c.Arch, v) && u.Metric == c.Metric {
 			return fmt.Sprintf("not measured on %s: %s", v, u.Why)
 		}
 	}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"packtest/compare"
+	"packtest/results"
+)
+
+// Build makes the document of a record. The verdict is drawn anew from what the
+// record holds; where it isn't the one written down, the document says so.
+func Build(rec *results.Record) Document {
+	b := builder{rec: rec}
+	b.gather()
+	verdict, why := compare.Judge(rec)
+	d := Document{
+		Title:   "packtest " + rec.ID,
+		Verdict: verdict,
+		Why:     why,
+		Context: b.context(),
+		Leads:   b.leads(),
+	}
+	d.Sections = append(d.Sections, b.problems()...)
+	d.Sections = append(d.Sections, b.findings())
+	for _, arch := range b.archs {
+		d.Sections = append(d.Sections, b.metrics(arch))
+	}
+	d.Sections = append(d.Sections, b.directMap()...)
+	d.Sections = append(d.Sections, b.maps()...)
+	d.Sections = append(d.Sections, b.testBPF()...)
+	d.Sections = append(d.Sections, b.unmeasured()...)
+	d.Sections = append(d.Sections, b.provenance(), b.kernels(), b.boots(), b.limits())
+	if rec.Verdict != "" && rec.Verdict != verdict {
+		d.Sections = append([]Section{{ID: "verdict", Title: "Another verdict than was written down", Blocks: []Block{Para{
+			Text: fmt.Sprintf("The record says %s (%s). By the rules of this packtest it is %s.", rec.Verdict, rec.Why, verdict), Tone: Bad}}}}, d.Sections...)
+	}
+	return d
+}
+
+// builder holds what several parts of a document are made from.
+type builder struct {
+	rec      *results.Record
+	archs    []string
+	variants []string // the baseline, the candidate, then the others
+	rows     []rowKey
+	values   map[rowKey]map[string]compare.Change // by variant; Head holds the values
+	changes  map[rowKey]map[string]compare.Change // by variant, against the baseline
+}
+
+// rowKey names one line of a metrics table.
+type rowKey struct{ arch, scenario, metric, labels string }
+
+func keyOf(c compare.Change) rowKey {
+	return rowKey{c.Arch, c.Scenario, c.Metric, labelText(c.Labels)}
+}
+
+func (b *builder) gather() {
+	b.archs = unique(func(add func(string)) {
+		for _, p := range b.rec.Planned {
+			add(p.Arch)
+		}
+		for _, c := range b.rec.Cells {
+			add(c.Arch)
+		}
+		for _, s := range b.rec.Samples {
+			add(s.Arch)
+		}
+	})
+	slices.SortFunc(b.archs, func(x, y string) int { return strings.Compare(y, x) }) // x86_64 first
+	rest := unique(func(add func(string)) {
+		for _, p := range b.rec.Planned {
+			add(p.Variant)
+		}
+		for _, c := range b.rec.Cells {
+			add(c.Variant)
+		}
+		for _, s := range b.rec.Samples {
+			add(s.Variant)
+		}
+	})
+	slices.Sort(rest)
+	b.variants = unique(func(add func(string)) {
+		add(b.rec.Baseline)
+		add(b.rec.Candidate)
+		for _, v := range rest {
+			add(v)
+		}
+	})
+	b.values = map[rowKey]map[string]compare.Change{}
+	b.changes = map[rowKey]map[string]compare.Change{}
+	var all []compare.Change
+	for _, v := range b.variants {
+		for _, c := range compare.Between(b.rec, "", v).Changes {
+			if len(c.Head) == 0 {
+				continue
+			}
+			k := keyOf(c)
+			if b.values[k] == nil {
+				b.values[k] = map[string]compare.Change{}
+				all = append(all, c)
+			}
+			b.values[k][v] = c
+		}
+	}
+	compare.Sort(all)
+	for _, c := range all {
+		b.rows = append(b.rows, keyOf(c))
+	}
+	for _, cmp := range compare.Compare(b.rec) {
+		for _, c := range cmp.Changes {
+			k := keyOf(c)
+			if b.changes[k] == nil {
+				b.changes[k] = map[string]compare.Change{}
+			}
+			b.changes[k][cmp.Head] = c
+		}
+	}
+}
+
+// unique collects what it is given, without the empty and what it has already.
+func unique(each func(add func(string))) []string {
+	var list []string
+	each(func(s string) {
+		if s != "" && !slices.Contains(list, s) {
+			list = append(list, s)
+		}
+	})
+	return list
+}
+
+// paired tells whether the record compares anything.
+func (b *builder) paired() bool { return b.rec.Baseline != "" && len(b.variants) > 1 }
+
+func (b *builder) context() string {
+	p := b.rec.Provenance
+	what := b.rec.Candidate
+	if b.rec.Baseline != "" && b.rec.Baseline != b.rec.Candidate {
+		what += " against " + b.rec.Baseline
+	}
+	base := strings.TrimSpace(p.Base.Spec + " " + p.Base.Version)
+	if base == "" {
+		base = "an unknown base"
+	}
+	return fmt.Sprintf("%s, on %s; %s", what, base, b.accelerators())
+}
+
+// accelerators says what the kernels ran on: "TCG", or "x86_64 KVM, s390x TCG".
+func (b *builder) accelerators() string {
+	var parts []string
+	all := map[string]bool{}
+	for _, a := range b.archs {
+		acc := strings.ToUpper(b.rec.Provenance.Accelerator[a])
+		if acc == "" {
+			acc = "unknown accelerator"
+		}
+		all[acc] = true
+		parts = append(parts, a+" "+acc)
+	}
+	if len(all) == 1 {
+		return strings.TrimPrefix(parts[0], b.archs[0]+" ")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// value returns the median of a metric in a variant; the largest label value is
+// taken if there are several rows. ok is false if it was not measured.
+func (b *builder) value(arch, metric, variant string) (x float64, ok bool) {
+	for _, k := range b.rows {
+		if k.arch != arch || k.metric != metric {
+			continue
+		}
+		if c, have := b.values[k][variant]; have && c.HeadCentre != nil {
+			x, ok = *c.HeadCentre, true
+		}
+	}
+	return x, ok
+}
+
+func (b *builder) leads() []Lead {
+	var list []Lead
+	for _, a := range b.archs {
+		if s := b.lead(a); s != "" {
+			list = append(list, Lead{Arch: a, Says: s})
+		}
+	}
+	return list
+}
+
+// lead says in one sentence what the candidate's figures are and what the
+// baseline's were.
+func (b *builder) lead(arch string) string {
+	base, cand := b.rec.Baseline, b.rec.Candidate
+	var parts []string
+	was := func(metric, unit string) string {
+		if x, ok := b.value(arch, metric, base); ok && base != cand {
+			return ", not " + Quantity(unit, x)
+		}
+		return ""
+	}
+	if n, ok := b.value(arch, "programs", cand); ok {
+		if pages, ok := b.value(arch, "jit_pages", cand); ok {
+			s := fmt.Sprintf("%s on %s%s", Quantity("programs", n), Quantity("pages", pages), was("jit_pages", "pages"))
+			if pages > 0 {
+				s += fmt.Sprintf(" (%.1f a page", n/pages)
+				if bp, ok := b.value(arch, "programs_per_page", base); ok && base != cand {
+					s += fmt.Sprintf(", not %.1f", bp)
+				}
+				s += ")"
+			}
+			parts = append(parts, s)
+		}
+	}
+	if n, grew, ok := b.directMapGrowth(arch, cand); ok {
+		s := fmt.Sprintf("DirectMap4k grows by %s over %s", Quantity("bytes", grew), Quantity("programs", n))
+		if _, was, ok := b.directMapGrowth(arch, base); ok && base != cand {
+			s += ", not " + Quantity("bytes", was)
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package report
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/perf/benchunit"
+
+	"packtest/results"
+)
+
+// notMeasured stands where there is no value. It is never 0.
+const notMeasured = "not measured"
+
+// Quantity formats a value with its unit: "5.625 MiB", "1.39 ms", "312 pages".
+func Quantity(unit string, x float64) string {
+	if s, own := amount(unit, x); own {
+		return s
+	} else if s == notMeasured {
+		return s
+	} else {
+		return s + " " + singular(unit, s)
+	}
+}
+
+// amount formats a value, and tells whether the text holds its unit already,
+// which is so for bytes, times and shares. Others are told by their caption.
+func amount(unit string, x float64) (text string, hasUnit bool) {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return notMeasured, false
+	}
+	switch unit {
+	case "bytes":
+		if math.Abs(x) < 1024 {
+			return number(x) + " B", true
+		}
+		return prefixed(benchunit.Scale(x, benchunit.Binary)) + "B", true
+	case "ns":
+		if x == 0 {
+			return "0 ns", true
+		}
+		return prefixed(benchunit.Scale(x/1e9, benchunit.Decimal)) + "s", true
+	case "%":
+		return trimZeros(strconv.FormatFloat(x, 'f', 1, 64)) + " %", true
+	}
+	return number(x), false
+}
+
+// number formats a plain number with four significant digits, or all of an
+// integer's.
+func number(x float64) string {
+	if x == math.Trunc(x) && math.Abs(x) < 1e15 {
+		return strconv.FormatFloat(x, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(x, 'g', 4, 64)
+}
+
+// prefixed puts a space before a number's unit prefix: "5.625Mi" -> "5.625 Mi".
+func prefixed(s string) string {
+	i := strings.LastIndexAny(s, "0123456789") + 1
+	return trimZeros(s[:i]) + " " + s[i:]
+}
+
+func trimZeros(s string) string {
+	if !strings.Contains(s, ".") {
+		return s
+	}
+	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+}
+
+// singular drops the plural s of a unit that counts one.
+func singular(unit, amount string) string {
+	if amount == "1" && strings.HasSuffix(unit, "s") && !strings.Contains(unit, "/") {
+		return strings.TrimSuffix(unit, "s")
+	}
+	return unit
+}
+
+// signed formats a difference with its sign and unit.
+func signed(unit string, x float64) string {
+	if x > 0 {
+		return "+" + Quantity(unit, x)
+	}
+	return Quantity(unit, x)
+}
+
+func duration(sec float64) string {
+	return time.Duration(sec * float64(time.Second)).Round(time.Second).String()
+}
+
+func day(t time.Time) string {
+	if t.IsZero() {
+		return "at an unknown time"
+	}
+	return t.UTC().Format("2006-01-02 15:04 UTC")
+}
+
+func short(hash string) string {
+	if len(hash) > 12 {
+		return hash[:12]
+	}
+	return hash
+}
+
+// verdictTone tells how a verdict is to be taken.
+func verdictTone(v results.Verdict) Tone {
+	switch v {
+	case results.Pass, results.Improved, results.Unchanged:
+		return Good
+	}
+	return Bad
+}
+
+func width(s string) int { return utf8.RuneCountInString(s) }
+
+// wrap breaks text into lines of at most w characters, of which the first has
+// first fewer; the others are indented by hang spaces, which count.
+func wrap(text string, w, first, hang int) []string {
+	var lines []string
+	line, room := "", w-first
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case width(line)+1+width(word) <= room:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line, room = strings.Repeat(" ", hang)+word, w
+		}
+	}
+	return append(lines, line)
+}

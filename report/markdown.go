@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Markdown writes the whole of d as GitHub-flavoured Markdown. Pictures become
+// bars of characters, plots become tables.
+func Markdown(w io.Writer, d Document) error {
+	m := &markdown{w: bufio.NewWriter(w)}
+	m.document(d)
+	if err := m.w.Flush(); err != nil {
+		return fmt.Errorf("write the report as Markdown: %w", err)
+	}
+	return nil
+}
+
+type markdown struct{ w *bufio.Writer }
+
+func (m *markdown) printf(format string, args ...any) { fmt.Fprintf(m.w, format, args...) }
+
+func (m *markdown) document(d Document) {
+	m.printf("# %s: %s\n\n%s\n\n**%s**\n", md(d.Title), md(string(d.Verdict)), md(d.Context), md(sentence(d.Why)))
+	if len(d.Leads) > 0 {
+		m.printf("\n")
+	}
+	for _, l := range d.Leads {
+		m.printf("- **%s**: %s\n", md(l.Arch), md(l.Says))
+	}
+	for _, s := range d.Sections {
+		m.printf("\n## %s\n", md(s.Title))
+		for _, b := range s.Blocks {
+			m.block(b)
+		}
+	}
+}
+
+func (m *markdown) block(b Block) {
+	switch b := b.(type) {
+	case Para:
+		m.printf("\n%s\n", md(b.Text))
+	case Table:
+		m.table(b)
+	case Facts:
+		m.printf("\n| | |\n|---|---|\n")
+		for _, f := range b.Items {
+			m.printf("| %s | %s |\n", md(f.Name), md(f.Value))
+		}
+	case List:
+		m.list(b)
+	case Plot:
+		m.plot(b)
+	case Maps:
+		m.printf("\n%s\n\n", md(b.Caption))
+		m.fenced(func(t *text) { t.maps(Maps{Caption: "bars", Maps: b.Maps}) })
+	}
+}
+
+func (m *markdown) table(t Table) {
+	if len(t.Rows) == 0 {
+		return
+	}
+	m.printf("\n%s\n\n|", md(t.Caption))
+	for _, c := range t.Columns {
+		m.printf(" %s |", md(c.Title))
+	}
+	m.printf("\n|---|%s\n", strings.Repeat("---:|", len(t.Columns)-1))
+	for _, r := range t.Rows {
+		m.printf("|")
+		for _, c := range r.Cells {
+			m.printf(" %s |", md(c.Text))
+		}
+		m.printf("\n")
+	}
+	if len(t.Notes) > 0 {
+		m.printf("\n%s\n", md(strings.Join(t.Notes, "; ")))
+	}
+}
+
+func (m *markdown) list(l List) {
+	m.printf("\n")
+	for _, it := range l.Items {
+		m.printf("- %s\n", md(it.Text))
+		if it.Evidence != "" {
+			m.printf("\n")
+			for _, line := range strings.Split(strings.TrimRight(it.Evidence, "\n"), "\n") {
+				m.printf("      %s\n", printable(line))
+			}
+			m.printf("\n")
+		}
+	}
+}
+
+func (m *markdown) plot(p Plot) {
+	t := plotTable(p)
+	t.Caption = p.Title + ", " + p.YLabel
+	m.table(t)
+}
+
+// fenced writes what f writes in the text form as a block of code.
+func (m *markdown) fenced(f func(*text)) {
+	m.printf("```\n")
+	f(&text{w: m.w})
+	m.printf("```\n")
+}
+
+// md makes text safe to stand in a line or a table cell of Markdown.
+func md(s string) string {
+	s = strings.Join(strings.Fields(printable(s)), " ")
+	var b strings.Builder
+	for _, r := range s {
+		switch r {
+		case '\\', '`', '*', '_', '[', ']', '<', '>', '|', '#', '~', '{', '}':
+			b.WriteByte('\\')
+		case '&':
+			b.WriteString("&amp;")
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"packtest/compare"
+	"packtest/metric"
+)
+
+func labelText(l map[string]string) string { return metric.LabelString(l) }
+
+// brief are the metrics that the text form shows; the others stand in the long
+// forms only. The direct map and test_bpf have sections of their own.
+var brief = map[string]bool{
+	"programs": true, "jit_pages": true, "programs_per_page": true,
+	"jit_bytes_used": true, "jit_bytes_mapped": true, "text_mappings": true,
+	"packs": true, "load_time_per_program": true, "free_time_per_program": true,
+}
+
+// ownSection are the metrics that no table of an architecture shows.
+func ownSection(name string) bool {
+	return strings.HasPrefix(name, "test_bpf_") || name == "pack_occupancy"
+}
+
+// metrics makes an architecture's tables, one per tier: tiers are never mixed.
+func (b *builder) metrics(arch string) Section {
+	s := Section{ID: "metrics-" + arch, Title: arch}
+	for _, tier := range []metric.Tier{metric.Layout, metric.Model, metric.Measured} {
+		if t := b.table(arch, tier); len(t.Rows) > 0 {
+			s.Blocks = append(s.Blocks, t)
+		}
+	}
+	if len(s.Blocks) == 0 {
+		s.Blocks = append(s.Blocks, Para{Text: "Nothing was measured on " + arch + ".", Tone: Bad})
+	}
+	return s
+}
+
+func (b *builder) tierCaption(arch string, tier metric.Tier) string {
+	switch tier {
+	case metric.Layout:
+		return "layout: counted from the kernel's own tables and counters"
+	case metric.Model:
+		return "model: a simulation over a trace of instruction fetches"
+	}
+	if b.rec.Provenance.Accelerator[arch] == "tcg" {
+		return "measured by the guest's clock, under TCG: not a processor's times"
+	}
+	return "measured by the guest's clock"
+}
+
+func (b *builder) table(arch string, tier metric.Tier) Table {
+	t := Table{Caption: b.tierCaption(arch, tier), Columns: []Column{{Title: "metric"}}}
+	for _, v := range b.variants {
+		t.Columns = append(t.Columns, Column{Title: v})
+		if b.paired() && v != b.rec.Baseline {
+			t.Columns = append(t.Columns, Column{Title: "change", Detail: v != b.rec.Candidate})
+		}
+	}
+	signs := map[string]bool{}
+	for _, k := range b.rows {
+		if k.arch != arch || ownSection(k.metric) || b.tier(k) != tier {
+			continue
+		}
+		t.Rows = append(t.Rows, b.row(k, signs))
+	}
+	for _, s := range []struct{ sign, says string }{
+		{"!", "! worse"},
+		{"~", "~ no difference that the values could show"},
+		{"?", "? too few or too unlike values to tell; more boots would"},
+		{"*", "* shown, and left out of the verdict: see docs/metrics.md"},
+	} {
+		if signs[s.sign] {
+			t.Notes = append(t.Notes, s.says)
+		}
+	}
+	return t
+}
+
+func (b *builder) tier(k rowKey) metric.Tier {
+	for _, c := range b.values[k] {
+		return c.Tier
+	}
+	return metric.Measured
+}
+
+func (b *builder) row(k rowKey, signs map[string]bool) Row {
+	var any compare.Change
+	for _, c := range b.values[k] {
+		any = c
+	}
+	d, known := metric.Lookup(k.metric)
+	name := Cell{Text: k.metric, Hint: d.Help}
+	if k.labels != "" {
+		name.Text += "{" + k.labels + "}"
+	}
+	if _, own := amount(any.Unit, 1); !own {
+		name.Text += ", " + any.Unit
+	}
+	if b.scenarios(k) > 1 {
+		name.Text += " [" + k.scenario + "]"
+	}
+	r := Row{Cells: []Cell{name}, Detail: !(brief[k.metric] || !known)}
+	for _, v := range b.variants {
+		c, ok := b.values[k][v]
+		r.Cells = append(r.Cells, valueCell(c, ok))
+		if b.paired() && v != b.rec.Baseline {
+			cell := changeCell(b.changes[k][v])
+			for _, sign := range []string{"!", "~", "?", "*"} {
+				if strings.Contains(cell.Text, sign) && v == b.rec.Candidate && !r.Detail {
+					signs[sign] = true
+				}
+			}
+			// What speaks against the candidate is never left out.
+			if v == b.rec.Candidate && cell.Tone == Bad {
+				r.Detail = false
+				signs["!"] = signs["!"] || strings.Contains(cell.Text, "!")
+			}
+			r.Cells = append(r.Cells, cell)
+		}
+	}
+	return r
+}
+
+// scenarios counts the scenarios that gave the row's metric.
+func (b *builder) scenarios(k rowKey) int {
+	seen := map[string]bool{}
+	for _, o := range b.rows {
+		if o.arch == k.arch && o.metric == k.metric {
+			seen[o.scenario] = true
+		}
+	}
+	return len(seen)
+}
+
+func valueCell(c compare.Change, ok bool) Cell {
+	if !ok || c.HeadCentre == nil {
+		return Cell{Text: "n/m", Tone: Muted, Hint: notMeasured}
+	}
+	text, _ := amount(c.Unit, *c.HeadCentre)
+	lo, hi := slices.Min(c.Head), slices.Max(c.Head)
+	cell := Cell{Text: text}
+	switch n := len(c.Head); {
+	case n == 1:
+		cell.Hint = "one value"
+	case lo == hi:
+		cell.Hint = fmt.Sprintf("%d values, all equal", n)
+	default:
+		cell.Hint = fmt.Sprintf("median of %d values from %s to %s", n, Quantity(c.Unit, lo), Quantity(c.Unit, hi))
+	}
+	return cell
+}
+
+func changeCell(c compare.Change) Cell {
+	cell := Cell{Hint: c.Why}
+	switch c.Verdict {
+	case compare.Missing, "":
+		cell.Text, cell.Tone = "", Muted
+		return cell
+	case compare.Inconclusive:
+		cell.Text, cell.Tone = "?", Muted
+		return cell
+	case compare.Same:
+		cell.Text, cell.Tone = "=", Muted
+		if !c.Exact {
+			cell.Text = "~"
+		}
+		return cell
+	case compare.Better:
+		cell.Tone = Good
+	case compare.Worse:
+		cell.Tone = Bad
+	}
+	cell.Text = compare.Percent(c)
+	if c.Ratio == nil {
+		cell.Text = signed(c.Unit, *c.Delta)
+	}
+	if c.Verdict == compare.Worse {
+		cell.Text += "!"
+	}
+	if (c.Verdict == compare.Worse || c.Verdict == compare.Better) && !c.Weighs {
+		cell.Text += "*"
+	}
+	return cell
+}
+
+// directMapGrowth returns how much more of the direct map lies in 4 KiB entries
+// with the largest number of programs loaded, n, than with the smallest.
+func (b *builder) directMapGrowth(arch, variant string) (n, grew float64, ok bool) {
+	x, y := b.directMapSeries(arch, variant)
+	if len(x) < 2 {
+		return 0, 0, false
+	}
+	return x[len(x)-1] - x[0], y[len(y)-1] - y[0], true
+}
+
+func (b *builder) directMapSeries(arch, variant string) (x, y []float64) {
+	for _, k := range b.rows {
+		if k.arch != arch || k.metric != "directmap_4k" {
+			continue
+		}
+		c, ok := b.values[k][variant]
+		if !ok || c.HeadCentre == nil {
+			continue
+		}
+		n, err := strconv.ParseFloat(c.Labels["programs"], 64)
+		if err != nil {
+			continue
+		}
+		x, y = append(x, n), append(y, *c.HeadCentre)
+	}
+	return x, y
+}
+
+// directMap plots the direct map's 4 KiB entries against the programs loaded.
+func (b *builder) directMap() []Section {
+	s := Section{ID: "directmap", Title: "Direct map in 4 KiB entries (DirectMap4k) against programs loaded"}
+	for _, a := range b.archs {
+		p := Plot{Title: a, XLabel: "programs loaded", XUnit: "programs", YLabel: "DirectMap4k", YUnit: "bytes"}
+		for _, v := range b.variants {
+			if x, y := b.directMapSeries(a, v); len(x) > 0 {
+				p.Series = append(p.Series, Series{Name: v, X: x, Y: y})
+			}
+		}
+		if len(p.Series) > 0 {
+			s.Blocks = append(s.Blocks, p)
+		}
+	}
+	if len(s.Blocks) == 0 {
+		return nil
+	}
+	return []Section{s}
+}
+
+// testBPF shows what the kernel's own JIT suite said of every image.
+func (b *builder) testBPF() []Section {
+	t := Table{Caption: "cases passed / failed / compiled by the JIT", Columns: []Column{{Title: "image"}}}
+	var suites []string
+	got := map[string]map[string]float64{} // "arch variant suite" -> metric
+	for _, k := range b.rows {
+		if !strings.HasPrefix(k.metric, "test_bpf_") {
+			continue
+		}
+		for v, c := range b.values[k] {
+			suite := c.Labels["suite"]
+			if !slices.Contains(suites, suite) {
+				suites = append(suites, suite)
+			}
+			at := k.arch + " " + v + " " + suite
+			if got[at] == nil {
+				got[at] = map[string]float64{}
+			}
+			got[at][k.metric] = *c.HeadCentre
+		}
+	}
+	if len(suites) == 0 {
+		return nil
+	}
+	slices.Sort(suites)
+	for _, s := range suites {
+		title := s
+		if s == "" {
+			title = "all cases"
+		}
+		t.Columns = append(t.Columns, Column{Title: title})
+	}
+	t.Columns = append(t.Columns, Column{Title: "ran", Detail: true})
+	for _, a := range b.archs {
+		for _, v := range b.variants {
+			r := Row{Cells: []Cell{{Text: a + " " + v}}}
+			var any bool
+			for _, suite := range suites {
+				m, ok := got[a+" "+v+" "+suite]
+				any = any || ok
+				r.Cells = append(r.Cells, suiteCell(m, ok))
+			}
+			r.Cells = append(r.Cells, Cell{Text: b.ranTestBPF(a, v)})
+			if any {
+				t.Rows = append(t.Rows, r)
+			}
+		}
+	}
+	blocks := []Block{t}
+	if kept := b.keptDays(); kept != "" {
+		blocks = append(blocks, Para{Text: kept})
+	}
+	return []Section{{ID: "test-bpf", Title: "lib/test_bpf, the kernel's own JIT suite", Blocks: blocks}}
+}
+
+func suiteCell(m map[string]float64, ok bool) Cell {
+	if !ok {
+		return Cell{Text: "n/m", Tone: Muted, Hint: notMeasured}
+	}
+	part := func(name string) string {
+		if x, ok := m[name]; ok {
+			return number(x)
+		}
+		return "n/m"
+	}
+	c := Cell{Text: part("test_bpf_passed") + " / " + part("test_bpf_failed") + " / " + part("test_bpf_jited")}
+	switch n, ok := m["test_bpf_failed"]; {
+	case ok && n > 0:
+		c.Tone = Bad
+	case ok:
+		c.Tone = Good
+	}
+	return c
+}
+
+func (b *builder) ranTestBPF(arch, variant string) string {
+	from := compare.Source(b.rec, arch, variant)
+	for _, boot := range b.rec.Boots {
+		if boot.Arch == arch && boot.Variant == from && slices.Contains(boot.Scenarios, "test_bpf") {
+			if boot.Kept {
+				return day(boot.Started) + ", kept with the image"
+			}
+			return day(boot.Started) + ", in this run"
+		}
+	}
+	return "unknown"
+}
+
+// keptDays says when the suites whose results were kept had run.
+func (b *builder) keptDays() string {
+	var days []string
+	for _, boot := range b.rec.Boots {
+		if boot.Kept && slices.Contains(boot.Scenarios, "test_bpf") {
+			days = append(days, boot.Started.UTC().Format("2006-01-02"))
+		}
+	}
+	if len(days) == 0 {
+		return ""
+	}
+	slices.Sort(days)
+	when := "on " + days[0]
+	if last := days[len(days)-1]; last != days[0] {
+		when = "between " + days[0] + " and " + last
+	}
+	return fmt.Sprintf("Kept with %s from an earlier run, %s.", countOf(len(days), "kernel image"), when)
+}
+
+func countOf(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

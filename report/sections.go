@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package report
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"packtest/compare"
+	faults "packtest/internal/fault"
+	"packtest/results"
+)
+
+// problems lists what was planned and not carried out.
+func (b *builder) problems() []Section {
+	var l List
+	for _, p := range compare.Audit(b.rec) {
+		it := Item{Text: sentence(p.What), Tone: Bad}
+		if p.Fault != faults.Harness {
+			it.Text += " (" + p.Fault.String() + "'s fault)"
+		}
+		l.Items = append(l.Items, it)
+	}
+	for _, c := range b.rec.Cells {
+		if strings.Contains(strings.TrimSpace(c.Error), "\n") {
+			l.Items = append(l.Items, Item{Text: fmt.Sprintf("What the build of %s for %s said:", c.Variant, c.Arch), Evidence: c.Error})
+		}
+	}
+	if len(l.Items) == 0 {
+		return nil
+	}
+	return []Section{{ID: "not-done", Title: "Planned and not carried out", Blocks: []Block{l}}}
+}
+
+func (b *builder) findings() Section {
+	s := Section{ID: "findings", Title: "Findings"}
+	f := compare.SortFindings(b.rec)
+	var all List
+	add := func(list []results.Finding, tone Tone, where string) {
+		for _, f := range list {
+			text := fmt.Sprintf("%s, %s", f.Arch, f.Variant+where)
+			if f.Scenario != "" {
+				text += ", " + f.Scenario
+			}
+			all.Items = append(all.Items, Item{Text: fmt.Sprintf("%s: %s (%s)", text, f.Title, f.Kind), Tone: tone, Evidence: f.Evidence})
+		}
+	}
+	add(f.New, Bad, "")
+	add(f.Shared, Muted, " and the baseline as well")
+	add(f.Baseline, Muted, " (baseline only)")
+	add(f.Others, Muted, "")
+	if len(all.Items) == 0 {
+		s.Blocks = []Block{Para{Text: "None: no broken oracle, no warning, oops or hang on any kernel."}}
+		if len(compare.Audit(b.rec)) > 0 {
+			s.Blocks = []Block{Para{Text: "None in what was carried out, which is not all that was planned."}}
+		}
+		return s
+	}
+	s.Blocks = []Block{all}
+	return s
+}
+
+// unmeasured lists what could not be measured; cells with the same reason stand
+// together.
+func (b *builder) unmeasured() []Section {
+	type reason struct{ arch, metric, why string }
+	var order []reason
+	variants := map[reason][]string{}
+	for _, u := range b.rec.Unmeasured {
+		r := reason{u.Arch, u.Metric, u.Why}
+		if variants[r] == nil {
+			order = append(order, r)
+		}
+		if !slices.Contains(variants[r], u.Variant) {
+			variants[r] = append(variants[r], u.Variant)
+		}
+	}
+	// Metrics that share a reason on the same kernels share a line.
+	type line struct{ where, why string }
+	var lines []line
+	metrics := map[line][]string{}
+	for _, r := range order {
+		where := r.arch
+		if len(variants[r]) < len(b.variants) {
+			where += " " + strings.Join(variants[r], ", ")
+		}
+		l := line{where, r.why}
+		if metrics[l] == nil {
+			lines = append(lines, l)
+		}
+		metrics[l] = append(metrics[l], r.metric)
+	}
+	var list List
+	for _, l := range lines {
+		list.Items = append(list.Items, Item{Text: fmt.Sprintf("%s: %s: %s", l.where, strings.Join(metrics[l], ", "), l.why)})
+	}
+	if len(list.Items) == 0 {
+		return nil
+	}
+	return []Section{{ID: "not-measured", Title: "Not measured", Blocks: []Block{list}}}
+}
+
+func (b *builder) provenance() Section {
+	r, p := b.rec, b.rec.Provenance
+	var f Facts
+	add := func(detail bool, name, value string) {
+		if value != "" {
+			f.Items = append(f.Items, Fact{Name: name, Value: value, Detail: detail})
+		}
+	}
+	base := strings.TrimSpace(p.Base.Spec + " " + p.Base.Version)
+	if p.Base.SHA256 != "" {
+		base += ", sha256 " + short(p.Base.SHA256)
+	}
+	add(false, "base", base)
+	for _, s := range p.Series {
+		add(false, "series", fmt.Sprintf("%s, %s, sha256 %s", s.Name, countOf(len(s.Patches), "patch"), short(s.SHA256)))
+		for i, name := range s.Patches {
+			add(true, fmt.Sprintf("%s %d", s.Name, i+1), name)
+		}
+	}
+	for _, tool := range slices.Sorted(maps.Keys(p.Tools)) {
+		add(false, tool, p.Tools[tool])
+	}
+	for _, a := range slices.Sorted(maps.Keys(p.Accelerator)) {
+		add(true, "accelerator, "+a, p.Accelerator[a])
+	}
+	host := p.Host.CPU
+	if p.Host.CPUs > 0 {
+		host += fmt.Sprintf(", %s", countOf(p.Host.CPUs, "CPU"))
+	}
+	if p.Host.Memory > 0 {
+		host += ", " + Quantity("bytes", float64(p.Host.Memory))
+	}
+	add(false, "host", strings.TrimPrefix(host, ", "))
+	add(true, "host's system", strings.TrimSpace(p.Host.OS+" "+p.Host.Kernel))
+	for _, a := range b.archs {
+		add(true, "mitigations, "+a, b.mitigations(a))
+	}
+	add(true, "seed", fmt.Sprint(r.Seed))
+	add(true, "command", strings.Join(r.Command, " "))
+	add(true, "started", day(r.Started))
+	add(true, "finished", day(r.Finished))
+	add(true, "packtest", p.Packtest)
+	blocks := []Block{f}
+	if p.Plan != "" {
+		blocks = append(blocks, List{Items: []Item{{Text: "The plan:", Evidence: p.Plan}}})
+	}
+	for _, n := range r.Notes {
+		blocks = append(blocks, Para{Text: sentence(n)})
+	}
+	return Section{ID: "made-with", Title: "Made with", Blocks: blocks}
+}
+
+// mitigations lists what the guest says of the processor's vulnerabilities,
+// those that do not affect it left out.
+func (b *builder) mitigations(arch string) string {
+	for _, boot := range b.rec.Boots {
+		if boot.Arch != arch || len(boot.Mitigations) == 0 {
+			continue
+		}
+		var on []string
+		for _, k := range slices.Sorted(maps.Keys(boot.Mitigations)) {
+			if v := boot.Mitigations[k]; v != "Not affected" {
+				on = append(on, k+": "+v)
+			}
+		}
+		if len(on) == 0 {
+			return "none needed, says the guest"
+		}
+		return strings.Join(on, "; ")
+	}
+	return ""
+}
+
+func (b *builder) kernels() Section {
+	t := Table{Caption: "one row for every kernel", Columns: []Column{{Title: "kernel"}, {Title: "stack"}, {Title: "objects"}, {Title: "build"}, {Title: "image, sha256"}, {Title: "config, sha256"}}}
+	for _, a := range b.archs {
+		for _, v := range b.variants {
+			for _, c := range b.rec.Cells {
+				if c.Arch == a && c.Variant == v {
+					t.Rows = append(t.Rows, kernelRow(c))
+				}
+			}
+		}
+	}
+	return Section{ID: "kernels", Title: "Kernels", Detail: true, Blocks: []Block{t}}
+}
+
+func kernelRow(c results.Cell) Row {
+	stack := "the base as it is"
+	if len(c.Stack) > 0 {
+		stack = strings.Join(c.Stack, ", ")
+	}
+	objects, built, image := "n/m", "n/m", short(c.Image)
+	if c.Objects > 0 {
+		objects = fmt.Sprint(c.Objects)
+	}
+	if c.BuildSeconds > 0 {
+		built = duration(c.BuildSeconds)
+		if c.Cached {
+			built += ", earlier"
+		}
+	}
+	if c.SameAs != "" {
+		image += " = " + c.SameAs
+	}
+	if c.Error != "" {
+		image = "not built"
+	}
+	return Row{Cells: []Cell{{Text: c.Arch + " " + c.Variant, Hint: "configuration " + c.Config + ", commit " + c.Commit}, {Text: stack}, {Text: objects},
+		{Text: built}, {Text: image, Hint: c.Image}, {Text: short(c.ConfigSHA256), Hint: c.ConfigSHA256}}}
+}
+
+func (b *builder) boots() Section {
+	t := Table{Caption: "one row for every start of a kernel", Columns: []Column{{Title: "boot"}, {Title: "scenarios"}, {Title: "ended"}, {Title: "took"}, {Title: "machine"}, {Title: "console"}}}
+	for _, a := range b.archs {
+		for _, boot := range b.rec.Boots {
+			if boot.Arch != a {
+				continue
+			}
+			end := Cell{Text: boot.Ending, Tone: Good, Hint: boot.Detail}
+			if boot.Ending != results.EndingDone {
+				end.Tone = Bad
+			}
+			took := "n/m"
+			if boot.Seconds > 0 {
+				took = fmt.Sprintf("%.1f s", boot.Seconds)
+			}
+			if boot.Kept {
+				took += ", on " + boot.Started.UTC().Format("2006-01-02")
+			}
+			t.Rows = append(t.Rows, Row{Cells: []Cell{
+				{Text: fmt.Sprintf("%s %s %d", boot.Arch, boot.Variant, boot.Number), Hint: boot.Release},
+				{Text: strings.Join(boot.Scenarios, ", ")}, end, {Text: took},
+				{Text: fmt.Sprintf("%s, %s, %d MiB", boot.Accelerator, countOf(boot.CPUs, "CPU"), boot.MemoryMiB), Hint: boot.QEMU + "; " + boot.Cmdline},
+				{Text: boot.Console},
+			}})
+		}
+	}
+	return Section{ID: "boots", Title: "Boots", Detail: true, Blocks: []Block{t}}
+}
+
+func (b *builder) limits() Section {
+	var blocks []Block
+	for _, a := range b.archs {
+		if b.rec.Provenance.Accelerator[a] == "tcg" {
+			blocks = append(blocks, Para{Text: "Times under TCG are an emulator's: they compare kernels on this machine, and say nothing of a processor. Layout figures do not depend on it."})
+			break
+		}
+	}
+	blocks = append(blocks, Para{Text: "No iTLB misses were counted: text_mappings says how many TLB entries the code takes, not how often one is missing."})
+	blocks = append(blocks, Para{Detail: true, Text: "A metric weighs in the verdict, or is only shown, by the table in docs/metrics.md. Noisy metrics differ if the Mann-Whitney U test says so at 5 % after Holm's correction over all of one comparison, and the medians lie more than 10 % apart."})
+	return Section{ID: "limits", Title: "Limits", Blocks: blocks}
+}
+
+// sentence ends text with a full stop.
+func sentence(s string) string {
+	s = strings.TrimSpace(s)
+	if s == "" || strings.HasSuffix(s, ".") {
+		return s
+	}
+	return s + "."
+}
