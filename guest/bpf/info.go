@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // Info is what the kernel tells about a loaded program.
@@ -94,58 +92,3 @@ func (raw *progInfo) info(addrs []uint64, lens []uint32) (Info, error) {
 	}
 	return in, nil
 }
-
-// Array is a map of one element of bytes bytes (BPF_MAP_TYPE_ARRAY), which
-// programs can address directly.
-type Array struct {
-	fd    int
-	bytes int
-}
-
-// NewArray makes an Array, zeroed.
-func NewArray(bytes int) (*Array, error) {
-	attr := struct{ mapType, keySize, valueSize, maxEntries, flags uint32 }{2, 4, uint32(bytes), 1, 0}
-	fd, err := call(cmdMapCreate, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	if err != nil {
-		return nil, fmt.Errorf("make a map of %d bytes: %w", bytes, err)
-	}
-	return &Array{fd: fd, bytes: bytes}, nil
-}
-
-// FD returns the map's file descriptor.
-func (a *Array) FD() int { return a.fd }
-
-type elemAttr struct {
-	fd, _      uint32
-	key, value unsafe.Pointer
-	flags      uint64
-}
-
-func (a *Array) elem(cmd uintptr, b []byte) error {
-	if len(b) != a.bytes {
-		return fmt.Errorf("map of %d bytes: given %d", a.bytes, len(b))
-	}
-	key := uint32(0)
-	attr := elemAttr{fd: uint32(a.fd), key: unsafe.Pointer(&key), value: bytesPointer(b)}
-	_, err := call(cmd, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	return err
-}
-
-// Read fills b, which has the map's size.
-func (a *Array) Read(b []byte) error {
-	if err := a.elem(cmdMapLookup, b); err != nil {
-		return fmt.Errorf("read map: %w", err)
-	}
-	return nil
-}
-
-// Write sets the map to b, which has its size.
-func (a *Array) Write(b []byte) error {
-	if err := a.elem(cmdMapUpdate, b); err != nil {
-		return fmt.Errorf("write map: %w", err)
-	}
-	return nil
-}
-
-// Close gives the map back.
-func (a *Array) Close() error { return unix.Close(a.fd) }

@@ -55,7 +55,12 @@ func parsePageTable(r io.Reader, leaf map[string]uint64, levelLast bool) (PageTa
 		if len(fields) < 3 {
 			return nil, lineError(line)
 		}
-		start, end, err := parseRange(fields[0])
+		// The end of the address space is written as 0.
+		where, top := strings.CutSuffix(fields[0], "-0x0000000000000000")
+		if top {
+			where += "-0xffffffffffffffff"
+		}
+		start, end, err := parseRange(where)
 		if err != nil {
 			return nil, lineError(line)
 		}
@@ -71,7 +76,7 @@ func parsePageTable(r io.Reader, leaf map[string]uint64, levelLast bool) (PageTa
 			return nil, fmt.Errorf("%w in line %q", err, line)
 		case !present:
 			continue
-		case m.LeafBytes == 0 || (end-start)%m.LeafBytes != 0 || start%m.LeafBytes != 0:
+		case m.LeafBytes == 0 || !top && end%m.LeafBytes != 0 || start%m.LeafBytes != 0:
 			return nil, lineError(line)
 		}
 		table = append(table, m)

@@ -17,8 +17,8 @@ import (
 const maxNamed = 10
 
 // check runs every program once and compares its answer with the one it must
-// give. Wrong answers are one finding.
-func (l *loaded) check(ctx context.Context, env *Env, probes *kprobes) error {
+// give. Wrong answers are one finding. slots is where kprobe programs have theirs.
+func (l *loaded) check(ctx context.Context, env *Env, slots *bpf.Array) error {
 	var wrong []string
 	judge := func(p program, got uint32) {
 		if got != p.Answer {
@@ -45,18 +45,16 @@ func (l *loaded) check(ctx context.Context, env *Env, probes *kprobes) error {
 		}
 		judge(p, got)
 	}
-	for len(traced) > 0 {
-		n := min(len(traced), maxAttached)
-		got, err := probes.run(traced[:n])
+	if len(traced) > 0 {
+		got, err := runTraced(traced, slots)
 		if err != nil {
 			return err
 		}
-		for i, p := range traced[:n] {
+		for i, p := range traced {
 			judge(p, got[i])
 		}
-		traced = traced[n:]
-		env.Report.Progress(len(l.programs)-len(traced), len(l.programs), "programs run")
 	}
+	env.Report.Progress(len(l.programs), len(l.programs), "programs run")
 	if len(wrong) > 0 {
 		env.Report.Finding(wire.Finding{
 			Kind:     "wrong-answer",

@@ -109,4 +109,3 @@ func (env *Env) reportDirectMap(n int, large bool) error {
 	}
 	return nil
 }
-

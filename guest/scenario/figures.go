@@ -22,9 +22,8 @@ type figures struct {
 
 // reader reads figures, again and again.
 type reader struct {
-	env     *Env
-	core    *probe.Core
-	current uint64 // address of bpf_jit_current
+	env  *Env
+	core *probe.Core
 	// noCharge is why bpf_jit_current can't be read, if it can't.
 	noCharge error
 }
@@ -36,14 +35,10 @@ func newReader(env *Env) *reader {
 }
 
 func (r *reader) openCharge() error {
-	list, err := r.env.Kernel.Symbols(func(name string) bool { return name == "bpf_jit_current" })
-	if err != nil {
+	if err := r.env.findCharge(); err != nil {
 		return err
 	}
-	if len(list) != 1 {
-		return errors.New("/proc/kallsyms has no bpf_jit_current (the kernel needs KALLSYMS_ALL)")
-	}
-	r.current = list[0].Address
+	var err error
 	if r.core, err = r.env.Kernel.Core(); err != nil {
 		return err
 	}
@@ -51,9 +46,26 @@ func (r *reader) openCharge() error {
 	return err
 }
 
+// findCharge looks up bpf_jit_current once in a boot: under emulation, reading
+// all symbols takes half a second.
+func (env *Env) findCharge() error {
+	if env.jitCurrent != 0 {
+		return nil
+	}
+	list, err := env.Kernel.Symbols(func(name string) bool { return name == "bpf_jit_current" })
+	if err != nil {
+		return err
+	}
+	if len(list) != 1 {
+		return errors.New("/proc/kallsyms has no bpf_jit_current (the kernel needs KALLSYMS_ALL)")
+	}
+	env.jitCurrent = list[0].Address
+	return nil
+}
+
 // charged reads bpf_jit_current.
 func (r *reader) charged() (int64, error) {
-	v, err := r.core.Uint64(r.current)
+	v, err := r.core.Uint64(r.env.jitCurrent)
 	return int64(v), err
 }
 

@@ -42,7 +42,7 @@ func load(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 	newTextLayout("loaded", w.infos, after.areas, table).report(env)
 	w.reportGrowth(after)
 	env.Report.Sample(metric.New("load_time_per_program", nil, float64(w.set.spent.Nanoseconds())/float64(len(w.set.programs))))
-	return w.set.check(ctx, env, w.probes)
+	return w.set.check(ctx, env, w.slots)
 }
 
 // workload is a fleet on its way through a kernel: what load and drain share.
@@ -50,7 +50,7 @@ type workload struct {
 	env    *Env
 	n      int
 	fleet  *fleet.Fleet
-	probes *kprobes
+	slots  *bpf.Array
 	reader *reader
 	before figures
 	set    loaded
@@ -76,15 +76,15 @@ func newWorkload(ctx context.Context, env *Env, spec wire.ScenarioSpec) (_ *work
 			err = errors.Join(err, w.close(ctx))
 		}
 	}()
-	if w.probes, err = newKprobes(env, n); err != nil {
+	if w.slots, err = bpf.NewArray(slotsBytes(n)); err != nil {
 		return nil, err
 	}
-	w.fleet.Slots = w.probes.slots.FD()
+	w.fleet.Slots = w.slots.FD()
 	cold, err := w.reader.read()
 	if err != nil {
 		return nil, err
 	}
-	if err := env.warmUp(ctx, w.fleet, w.probes); err != nil {
+	if err := env.warmUp(ctx, w.fleet, w.slots); err != nil {
 		return nil, err
 	}
 	// There is no list of areas to wait for here; the rest will do.
@@ -124,8 +124,8 @@ func (w *workload) close(ctx context.Context) error {
 		held = heldBy(w.infos, areas)
 	}
 	w.set.close()
-	if w.probes != nil {
-		err = w.probes.close()
+	if w.slots != nil {
+		err = w.slots.Close()
 	}
 	if w.before.areas != nil {
 		_, e := w.reader.settle(ctx, w.before, held)

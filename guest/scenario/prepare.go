@@ -44,7 +44,7 @@ func (env *Env) prepare(programs int) error {
 // warmUp loads, runs and frees one program of each type, so that what the
 // kernel allocates once and keeps (the XDP dispatcher's image, the kprobe's
 // trampoline page, caches) is there before anything is read as "before".
-func (env *Env) warmUp(ctx context.Context, f *fleet.Fleet, probes *kprobes) error {
+func (env *Env) warmUp(ctx context.Context, f *fleet.Fleet, slots *bpf.Array) error {
 	var set loaded
 	defer set.close()
 	for i, t := range fleet.Types() {
@@ -56,7 +56,7 @@ func (env *Env) warmUp(ctx context.Context, f *fleet.Fleet, probes *kprobes) err
 			return fmt.Errorf("warm up: %w", err)
 		}
 	}
-	if err := set.check(ctx, env, probes); err != nil {
+	if err := set.check(ctx, env, slots); err != nil {
 		return fmt.Errorf("warm up: %w", err)
 	}
 	for _, p := range set.programs {

@@ -72,6 +72,8 @@ type Env struct {
 	Now func() time.Time
 	// Loads counts the programs that were loaded in this boot, by all scenarios.
 	Loads int
+	// jitCurrent is the address of the kernel's bpf_jit_current, once it is known.
+	jitCurrent uint64
 }
 
 // Defaults that a spec of zero asks for.

@@ -78,9 +78,9 @@ func New(arch string, seed uint64) (*Fleet, error) {
 	// sizes come out right is checked after every load.
 	switch arch {
 	case "x86_64":
-		f.order, f.cost = binary.LittleEndian, cost{program: 90, function: 40, op: 5.5}
+		f.order, f.cost = binary.LittleEndian, cost{program: 120, function: 60, op: 7.2}
 	case "s390x":
-		f.order, f.cost = binary.BigEndian, cost{program: 140, function: 90, op: 7.5}
+		f.order, f.cost = binary.BigEndian, cost{program: 170, function: 150, op: 9.7}
 	default:
 		return nil, fmt.Errorf("no fleet for architecture %q", arch)
 	}
@@ -130,7 +130,7 @@ func pick(r *rand.Rand, shares [5]int) int {
 
 // Sizes of machine code in bytes.
 const (
-	minSize, median, quartile, maxSize = 150, 500, 2048, 65536
+	minSize, median, quartile, maxSize = 180, 500, 2048, 65536
 	// tailExponent makes the largest quarter's mean about 6 kB.
 	tailExponent = 1.2
 )

@@ -20,6 +20,8 @@ type function struct {
 	regs [11]uint64
 	// work is the registers that arithmetic is done on.
 	work []asm.Register
+	// scratch is a register that keeps nothing.
+	scratch asm.Register
 	// slots is how many instruction slots ins takes: a wide one takes two.
 	slots int
 }
@@ -35,7 +37,7 @@ type writer struct {
 func newWriter(r *rand.Rand, t bpf.Type, input uint32) *writer {
 	w := &writer{t: t}
 	// These four keep their values over a call.
-	w.r, w.work = r, []asm.Register{asm.R6, asm.R7, asm.R8, asm.R9}
+	w.r, w.work, w.scratch = r, []asm.Register{asm.R6, asm.R7, asm.R8, asm.R9}, asm.R0
 	w.regs[asm.R6] = uint64(input)
 	return w
 }
@@ -72,16 +74,27 @@ func (w *writer) prologue(slots, slot int) {
 		w.emit(asm.StoreMem(asm.R10, contextSpill, asm.R1, asm.DWord),
 			asm.LoadMem(asm.R6, asm.R1, skbLen, asm.Word))
 	}
-	for _, reg := range w.work[1:] {
-		w.constant(reg)
+	w.spread(asm.R6)
+}
+
+// spread gives every working register a value made of from's and a constant.
+// None is a constant alone: where the verifier knows a value, it follows it
+// back through the whole program at every jump that depends on it.
+func (f *function) spread(from asm.Register) {
+	for _, reg := range f.work {
+		if reg != from {
+			f.emit(asm.Mov.Reg(reg, from))
+			f.regs[reg] = f.regs[from]
+		}
+		f.constant(reg)
 	}
 }
 
-// constant sets a register to a random 64-bit constant.
+// constant brings a random 64-bit constant into a working register.
 func (f *function) constant(reg asm.Register) {
 	v := f.r.Uint64()
-	f.emit(asm.LoadImm(reg, int64(v), asm.DWord))
-	f.regs[reg] = v
+	f.emit(asm.LoadImm(f.scratch, int64(v), asm.DWord), asm.Xor.Reg(reg, f.scratch))
+	f.regs[reg] ^= v
 }
 
 // block writes n operations.
@@ -93,9 +106,9 @@ func (f *function) block(n int) {
 			skip := 2 + f.r.IntN(min(n-2, 6)-1)
 			f.jump(skip)
 			n -= 1 + skip
-		case k == 1:
+		case k == 1 && n > 1:
 			f.constant(f.anyWork())
-			n--
+			n -= 2
 		case k == 2 && n > 2:
 			// To the stack and back.
 			a, b := f.anyWork(), f.anyWork()
@@ -184,10 +197,13 @@ func (f *function) apply(op operation, dst asm.Register, v int32) int32 {
 // the subprogram.
 func (w *writer) call(n int) *function {
 	a, b := w.work[0], w.work[1+w.r.IntN(3)]
-	sub := &function{r: w.r, work: []asm.Register{asm.R0, asm.R1, asm.R2, asm.R3}}
+	sub := &function{r: w.r, work: []asm.Register{asm.R0, asm.R1, asm.R2, asm.R3}, scratch: asm.R4}
 	sub.regs[asm.R1], sub.regs[asm.R2] = w.regs[a], w.regs[b]
-	sub.constant(asm.R0)
-	sub.constant(asm.R3)
+	sub.emit(asm.Mov.Reg(asm.R0, asm.R1), asm.Mov.Reg(asm.R3, asm.R2))
+	sub.regs[asm.R0], sub.regs[asm.R3] = sub.regs[asm.R1], sub.regs[asm.R2]
+	for _, reg := range sub.work {
+		sub.constant(reg)
+	}
 	sub.block(n)
 	sub.fold()
 	sub.emit(asm.Return())
