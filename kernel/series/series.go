@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+// Package series reads patch series and applies them. A series is a folder with
+// a quilt "series" file and the patches that it lists; a stack is several of
+// them, applied in order on a base. Nothing is ever skipped: what can't be read
+// or does not apply is an error that names the patch, the file and the hunk.
+package series
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/bluekeyes/go-gitdiff/gitdiff"
+
+	"packtest/internal/cache"
+	"packtest/internal/fault"
+)
+
+// Series is patches in order.
+type Series struct {
+	// Name is the last element of the folder's name.
+	Name    string
+	Patches []Patch
+	// Hash is the SHA-256 of the patches' names and texts, in hex.
+	Hash string
+}
+
+// Patch is one patch, as a mail or a bare diff.
+type Patch struct {
+	// Name is its file name in the series.
+	Name string
+	// Subject is the first line of its changelog without "[PATCH n/m]"; for a
+	// bare diff, its name.
+	Subject string
+	// Message is the changelog, its subject included.
+	Message string
+	// Author is "NAME <MAIL>" and Date its date as git reads it; "" if the
+	// patch does not say.
+	Author, Date string
+	// Body is the whole text.
+	Body []byte
+	// Files are the files it changes, adds or removes.
+	Files []string
+
+	files []*gitdiff.File
+}
+
+// Load reads the series in the folder dir of fsys ("." for the top). A missing
+// or empty patch, one that is no patch, one listed twice, and a series without
+// patches are input errors.
+func Load(fsys fs.FS, dir string) (Series, error) {
+	s := Series{Name: path.Base(dir)}
+	listName := path.Join(dir, "series")
+	list, err := fs.ReadFile(fsys, listName)
+	if err != nil {
+		return s, fault.WithHint(fault.Inputf("read series %s: %w", dir, err), `a series is a folder with patches and a file "series" that lists them`)
+	}
+	seen := map[string]bool{}
+	parts := []string{"series"}
+	for i, line := range strings.Split(string(list), "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		name := fields[0]
+		switch {
+		case len(fields) > 2 || len(fields) == 2 && fields[1] != "-p1":
+			return s, fault.Inputf("%s:%d: %q: only -p1 can stand behind a patch", listName, i+1, strings.TrimSpace(line))
+		case !fs.ValidPath(path.Join(dir, name)) || strings.Contains(name, ".."):
+			return s, fault.Inputf("%s:%d: %q leads out of the series", listName, i+1, name)
+		case seen[name]:
+			return s, fault.Inputf("%s:%d: %s is listed twice", listName, i+1, name)
+		}
+		seen[name] = true
+		body, err := fs.ReadFile(fsys, path.Join(dir, name))
+		if err != nil {
+			return s, fault.Inputf("%s:%d: %w", listName, i+1, err)
+		}
+		p, err := Parse(name, body)
+		if err != nil {
+			return s, err
+		}
+		s.Patches = append(s.Patches, p)
+		parts = append(parts, name, string(body))
+	}
+	if len(s.Patches) == 0 {
+		return s, fault.Inputf("%s lists no patch", listName)
+	}
+	s.Hash = cache.Key(parts...)
+	return s, nil
+}
+
+// Parse reads one patch.
+func Parse(name string, body []byte) (Patch, error) {
+	p := Patch{Name: name, Subject: name, Message: name + "\n", Body: body}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return p, fault.Inputf("patch %s is empty", name)
+	}
+	files, preamble, err := gitdiff.Parse(bytes.NewReader(body))
+	if err != nil {
+		return p, fault.Inputf("patch %s can't be read: %w", name, err)
+	}
+	if len(files) == 0 {
+		return p, fault.Inputf("patch %s changes no file", name)
+	}
+	p.files = files
+	for _, f := range files {
+		for _, n := range []string{f.OldName, f.NewName} {
+			if n != "" && (len(p.Files) == 0 || p.Files[len(p.Files)-1] != n) {
+				p.Files = append(p.Files, n)
+			}
+		}
+	}
+	header, err := gitdiff.ParsePatchHeader(preamble)
+	if err != nil || header == nil || header.Title == "" {
+		return p, nil // a bare diff, or a quilt patch with free text before it
+	}
+	p.Subject = header.Title
+	p.Message = header.Title + "\n"
+	if header.Body != "" {
+		p.Message += "\n" + strings.TrimRight(header.Body, "\n") + "\n"
+	}
+	if a := header.Author; a != nil {
+		p.Author = fmt.Sprintf("%s <%s>", a.Name, a.Email)
+	}
+	if !header.AuthorDate.IsZero() {
+		p.Date = fmt.Sprintf("%d %s", header.AuthorDate.Unix(), header.AuthorDate.Format("-0700"))
+	}
+	return p, nil
+}
+
+// Touching returns the patches of the stack that change file, as SERIES/PATCH,
+// in order.
+func Touching(stack []Series, file string) []string {
+	var out []string
+	for _, s := range stack {
+		for _, p := range s.Patches {
+			for _, f := range p.Files {
+				if f == file {
+					out = append(out, s.Name+"/"+p.Name)
+					break
+				}
+			}
+		}
+	}
+	return out
+}
+
+// ApplyError says which patch does not apply, and where.
+type ApplyError struct {
+	// Series and Patch name the patch.
+	Series, Patch string
+	// File is the file in the kernel; "" if git did not name one.
+	File string
+	// Hunk counts the file's hunks from 1; 0 if it is not about a hunk.
+	Hunk int
+	// Reject is the text of the hunk.
+	Reject string
+	// Detail is what git said.
+	Detail string
+}
+
+// Error names the patch, the file and the hunk.
+func (e *ApplyError) Error() string {
+	where := ""
+	switch {
+	case e.Hunk > 0:
+		where = fmt.Sprintf("hunk %d of %s: ", e.Hunk, e.File)
+	case e.File != "":
+		where = e.File + ": "
+	}
+	text := fmt.Sprintf("apply %s/%s: %s%s", e.Series, e.Patch, where, e.Detail)
+	if e.Reject != "" {
+		text += "\n" + strings.TrimRight(e.Reject, "\n")
+	}
+	return text
+}
+
+// Fault returns fault.Input: the series does not fit the base.
+func (e *ApplyError) Fault() fault.Kind { return fault.Input }
