@@ -117,32 +117,47 @@ func judgeChanges(rec *results.Record, changes []Change) (results.Verdict, strin
 	}
 	switch {
 	case len(by[Worse]) > 0:
-		return results.Regressed, fmt.Sprintf("%s worse: %s", count(len(by[Worse]), "judged metric"), name(by[Worse]))
+		return results.Regressed, fmt.Sprintf("%s worse: %s", count(len(metrics(by[Worse])), "judged metric"), name(by[Worse]))
 	case len(open) > 0:
 		return results.Inconclusive, fmt.Sprintf("%s could not be judged: %s: %s",
-			count(len(open), "metric"), at(open[0]), open[0].Why)
+			count(len(metrics(open)), "metric"), at(open[0]), open[0].Why)
 	case len(by[Better]) > 0:
-		return results.Improved, fmt.Sprintf("%s better, none worse: %s", count(len(by[Better]), "judged metric"), name(by[Better]))
+		return results.Improved, fmt.Sprintf("%s better, none worse: %s", count(len(metrics(by[Better])), "judged metric"), name(by[Better]))
 	}
 	return results.Pass, fmt.Sprintf("everything planned was carried out, nothing wrong was found, and no judged metric differs from %s's", rec.Baseline)
 }
 
-// name lists the largest change of each metric and architecture, three at most.
+// name lists the changes by metric, the largest of each architecture, three
+// metrics at most: "jit_pages (x86_64 -68.3 %, s390x -55.0 %)".
 func name(list []Change) string {
 	var parts []string
-	seen := map[string]bool{}
-	for _, c := range list {
-		k := c.Metric + " on " + c.Arch
-		if seen[k] {
-			continue
+	for _, m := range metrics(list) {
+		var each []string
+		seen := map[string]bool{}
+		for _, c := range list {
+			if c.Metric == m && !seen[c.Arch] {
+				seen[c.Arch] = true
+				each = append(each, c.Arch+" "+Percent(largest(list, c)))
+			}
 		}
-		seen[k] = true
-		parts = append(parts, at(largest(list, c))+" "+Percent(largest(list, c)))
+		slices.SortFunc(each, func(a, b string) int { return strings.Compare(b, a) }) // x86_64 first
+		parts = append(parts, m+" ("+strings.Join(each, ", ")+")")
 	}
 	if len(parts) > 3 {
 		parts = append(parts[:3], fmt.Sprintf("and %d more", len(parts)-3))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// metrics lists the metrics in a list of changes, each once.
+func metrics(list []Change) []string {
+	var names []string
+	for _, c := range list {
+		if !slices.Contains(names, c.Metric) {
+			names = append(names, c.Metric)
+		}
+	}
+	return names
 }
 
 func largest(list []Change, like Change) Change {

@@ -194,32 +194,29 @@ func (b *builder) leads() []Lead {
 // baseline's were.
 func (b *builder) lead(arch string) string {
 	base, cand := b.rec.Baseline, b.rec.Candidate
+	paired := base != "" && base != cand
 	var parts []string
-	was := func(metric, unit string) string {
-		if x, ok := b.value(arch, metric, base); ok && base != cand {
-			return ", not " + Quantity(unit, x)
-		}
-		return ""
-	}
-	if n, ok := b.value(arch, "programs", cand); ok {
-		if pages, ok := b.value(arch, "jit_pages", cand); ok {
-			s := fmt.Sprintf("%s on %s%s", Quantity("programs", n), Quantity("pages", pages), was("jit_pages", "pages"))
-			if pages > 0 {
-				s += fmt.Sprintf(" (%.1f a page", n/pages)
-				if bp, ok := b.value(arch, "programs_per_page", base); ok && base != cand {
-					s += fmt.Sprintf(", not %.1f", bp)
-				}
-				s += ")"
-			}
-			parts = append(parts, s)
-		}
-	}
-	if n, grew, ok := b.directMapGrowth(arch, cand); ok {
-		s := fmt.Sprintf("DirectMap4k grows by %s over %s", Quantity("bytes", grew), Quantity("programs", n))
-		if _, was, ok := b.directMapGrowth(arch, base); ok && base != cand {
-			s += ", not " + Quantity("bytes", was)
+	n, haveN := b.value(arch, "programs", cand)
+	if pages, ok := b.value(arch, "jit_pages", cand); ok && haveN && pages > 0 {
+		s := fmt.Sprintf("%s on %s", Quantity("programs", n), Quantity("pages", pages))
+		was, ok := b.value(arch, "jit_pages", base)
+		each, okEach := b.value(arch, "programs_per_page", base)
+		if paired && ok && okEach {
+			s += fmt.Sprintf(" instead of %s (%.1f a page instead of %.1f)", number(was), n/pages, each)
+		} else {
+			s += fmt.Sprintf(" (%.1f a page)", n/pages)
 		}
 		parts = append(parts, s)
+	}
+	if loaded, grew, ok := b.directMapGrowth(arch, cand); ok {
+		_, was, okWas := b.directMapGrowth(arch, base)
+		s := fmt.Sprintf("DirectMap4k grows by %s over %s", Quantity("bytes", grew), Quantity("programs", loaded))
+		switch {
+		case paired && okWas && grew != was:
+			parts = append(parts, s+" instead of "+Quantity("bytes", was))
+		case !paired:
+			parts = append(parts, s)
+		}
 	}
 	return strings.Join(parts, "; ")
 }

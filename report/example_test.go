@@ -76,10 +76,10 @@ func exampleCell(rec *results.Record, at time.Time, arch, variant string, n int)
 	exampleSamples(rec, arch, variant, regions, e)
 }
 
-// exampleRegions puts 300 programs of seeded sizes on pages of their own, or
+// exampleRegions puts programs of seeded sizes on pages of their own, or
 // one behind the other into packs.
 func exampleRegions(arch, variant string) []wire.Region {
-	r := rand.New(rand.NewPCG(1, 2))
+	r, holes := rand.New(rand.NewPCG(1, 2)), rand.New(rand.NewPCG(3, 4))
 	types := []string{"cgroup_skb", "kprobe", "sched_cls", "socket_filter", "xdp"}
 	pack := variant == "pack" || (variant == "upstream" && arch == "x86_64")
 	size := uint64(2 << 20)
@@ -88,7 +88,7 @@ func exampleRegions(arch, variant string) []wire.Region {
 	}
 	var regions []wire.Region
 	at := size
-	for id := uint32(1); id <= 300; id++ {
+	for id := uint32(1); id <= uint32(examplePrograms); id++ {
 		n := uint64(100 + r.IntN(400))
 		switch r.IntN(8) {
 		case 0, 1:
@@ -109,7 +109,7 @@ func exampleRegions(arch, variant string) []wire.Region {
 		}
 		im.Offset = at
 		at += n
-		if r.IntN(9) == 0 {
+		if holes.IntN(9) == 0 {
 			at += 192 // a hole
 		}
 		last := &regions[len(regions)-1]
@@ -194,3 +194,6 @@ func exampleSamples(rec *results.Record, arch, variant string, regions []wire.Re
 }
 
 const mib = 1 << 20
+
+// examplePrograms is small, to keep the golden page small; TestLook takes more.
+var examplePrograms = 150

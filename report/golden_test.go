@@ -12,10 +12,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"packtest/metric"
 	"packtest/results"
 )
 
+var look = flag.String("look", "", "write the example's pages into this `folder`")
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // golden compares what write writes with testdata/name.
@@ -103,4 +103,23 @@ func TestGoldens(t *testing.T) {
 	golden(t, "example.html", func(w io.Writer) error { return HTML(w, Build(exampleRecord())) })
 }
 
-var _ = metric.Lower
+// TestLook writes the example's pages into a folder, to be looked at.
+func TestLook(t *testing.T) {
+	if *look == "" {
+		t.Skip("writes pages to look at; -look FOLDER asks for it")
+	}
+	examplePrograms = 1000
+	for name, rec := range map[string]*results.Record{"example": exampleRecord(), "failed": failedRecord(), "single": singleRecord(), "empty": emptyRecord()} {
+		f, err := os.Create(filepath.Join(*look, name+".html"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := HTML(f, Build(rec)); err != nil {
+			t.Error(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	examplePrograms = 150
+}

@@ -31,6 +31,7 @@ func HTML(w io.Writer, d Document) error {
 		"sentence": sentence,
 		"plain":    printable,
 		"series":   plotTable,
+		"lines":    printableLines,
 	}).Parse(pageTemplate)
 	if err != nil {
 		return fmt.Errorf("read the page's template: %w", err)

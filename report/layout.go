@@ -19,7 +19,8 @@ const (
 
 // maps gathers the pictures, those of one architecture and step side by side.
 func (b *builder) maps() []Section {
-	s := Section{ID: "layout", Title: "Where the programs lie"}
+	s := Section{ID: "layout", Title: "Where the programs lie", Blocks: []Block{
+		Para{Text: "Each kernel's JIT memory, area behind area in the order of addresses.", Tone: Muted}}}
 	for _, a := range b.archs {
 		byStep := map[string][]Map{}
 		steps := unique(func(add func(string)) {
@@ -37,7 +38,7 @@ func (b *builder) maps() []Section {
 			s.Blocks = append(s.Blocks, Maps{Caption: fmt.Sprintf("%s (%s)", a, step), Maps: byStep[step]})
 		}
 	}
-	if len(s.Blocks) == 0 {
+	if len(s.Blocks) == 1 {
 		return nil
 	}
 	return []Section{s}

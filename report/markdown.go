@@ -88,8 +88,8 @@ func (m *markdown) list(l List) {
 		m.printf("- %s\n", md(it.Text))
 		if it.Evidence != "" {
 			m.printf("\n")
-			for _, line := range strings.Split(strings.TrimRight(it.Evidence, "\n"), "\n") {
-				m.printf("      %s\n", printable(line))
+			for _, line := range strings.Split(printableLines(it.Evidence), "\n") {
+				m.printf("      %s\n", line)
 			}
 			m.printf("\n")
 		}

@@ -73,7 +73,7 @@ func (b *builder) table(arch string, tier metric.Tier) Table {
 		{"!", "! worse"},
 		{"~", "~ no difference that the values could show"},
 		{"?", "? too few or too unlike values to tell; more boots would"},
-		{"*", "* shown, and left out of the verdict: see docs/metrics.md"},
+		{"*", "* worse, and not held against the series: docs/metrics.md says why"},
 	} {
 		if signs[s.sign] {
 			t.Notes = append(t.Notes, s.says)
@@ -99,32 +99,38 @@ func (b *builder) row(k rowKey, signs map[string]bool) Row {
 	if k.labels != "" {
 		name.Text += "{" + k.labels + "}"
 	}
-	if _, own := amount(any.Unit, 1); !own {
+	if _, own := amount(any.Unit, 1); !own && !saysUnit(k.metric, any.Unit) {
 		name.Text += ", " + any.Unit
 	}
 	if b.scenarios(k) > 1 {
 		name.Text += " [" + k.scenario + "]"
 	}
-	r := Row{Cells: []Cell{name}, Detail: !(brief[k.metric] || !known)}
+	// What speaks against the candidate is left out of no form.
+	against := b.changes[k][b.rec.Candidate].Verdict == compare.Worse && !derived[k.metric]
+	r := Row{Cells: []Cell{name}, Detail: known && !brief[k.metric] && !against}
 	for _, v := range b.variants {
 		c, ok := b.values[k][v]
 		r.Cells = append(r.Cells, valueCell(c, ok))
-		if b.paired() && v != b.rec.Baseline {
-			cell := changeCell(b.changes[k][v])
-			for _, sign := range []string{"!", "~", "?", "*"} {
-				if strings.Contains(cell.Text, sign) && v == b.rec.Candidate && !r.Detail {
-					signs[sign] = true
-				}
-			}
-			// What speaks against the candidate is never left out.
-			if v == b.rec.Candidate && cell.Tone == Bad {
-				r.Detail = false
-				signs["!"] = signs["!"] || strings.Contains(cell.Text, "!")
-			}
-			r.Cells = append(r.Cells, cell)
+		if !b.paired() || v == b.rec.Baseline {
+			continue
 		}
+		cell, sign := changeCell(b.changes[k][v])
+		if v == b.rec.Candidate && !r.Detail {
+			signs[sign] = true
+		}
+		r.Cells = append(r.Cells, cell)
 	}
 	return r
+}
+
+// derived are the metrics that follow from others which the text form shows.
+var derived = map[string]bool{
+	"jit_utilisation": true, "programs_per_page": true, "directmap_2m": true, "directmap_1g": true,
+}
+
+// saysUnit tells whether a metric's name ends in its unit: jit_pages, in pages.
+func saysUnit(name, unit string) bool {
+	return strings.HasSuffix(name, unit) || name == strings.ReplaceAll(unit, "/", "_per_")
 }
 
 // scenarios counts the scenarios that gave the row's metric.
@@ -156,37 +162,37 @@ func valueCell(c compare.Change, ok bool) Cell {
 	return cell
 }
 
-func changeCell(c compare.Change) Cell {
-	cell := Cell{Hint: c.Why}
+// changeCell writes a change, and returns the sign in it that a note explains.
+func changeCell(c compare.Change) (cell Cell, sign string) {
+	cell = Cell{Hint: c.Why}
 	switch c.Verdict {
 	case compare.Missing, "":
-		cell.Text, cell.Tone = "", Muted
-		return cell
+		return cell, ""
 	case compare.Inconclusive:
 		cell.Text, cell.Tone = "?", Muted
-		return cell
+		return cell, "?"
 	case compare.Same:
-		cell.Text, cell.Tone = "=", Muted
-		if !c.Exact {
-			cell.Text = "~"
+		if c.Exact {
+			cell.Text, cell.Tone = "=", Muted
+			return cell, ""
 		}
-		return cell
-	case compare.Better:
-		cell.Tone = Good
-	case compare.Worse:
-		cell.Tone = Bad
+		cell.Text, cell.Tone = "~", Muted
+		return cell, "~"
 	}
 	cell.Text = compare.Percent(c)
 	if c.Ratio == nil {
 		cell.Text = signed(c.Unit, *c.Delta)
 	}
-	if c.Verdict == compare.Worse {
-		cell.Text += "!"
+	switch {
+	case c.Verdict == compare.Better:
+		cell.Tone = Good
+	case c.Verdict == compare.Worse && c.Weighs:
+		cell.Tone, sign = Bad, "!"
+	case c.Verdict == compare.Worse:
+		cell.Tone, sign = Bad, "*"
 	}
-	if (c.Verdict == compare.Worse || c.Verdict == compare.Better) && !c.Weighs {
-		cell.Text += "*"
-	}
-	return cell
+	cell.Text += sign
+	return cell, sign
 }
 
 // directMapGrowth returns how much more of the direct map lies in 4 KiB entries
@@ -227,7 +233,9 @@ func (b *builder) directMap() []Section {
 				p.Series = append(p.Series, Series{Name: v, X: x, Y: y})
 			}
 		}
-		if len(p.Series) > 0 {
+		if y, flat := level(p); flat {
+			s.Blocks = append(s.Blocks, Para{Text: fmt.Sprintf("%s: %s on every kernel, whatever the number of programs.", a, Quantity(p.YUnit, y))})
+		} else if len(p.Series) > 0 {
 			s.Blocks = append(s.Blocks, p)
 		}
 	}
@@ -235,6 +243,19 @@ func (b *builder) directMap() []Section {
 		return nil
 	}
 	return []Section{s}
+}
+
+// level tells whether all values of a plot are the same, and which.
+func level(p Plot) (y float64, ok bool) {
+	for _, s := range p.Series {
+		for _, v := range s.Y {
+			if ok && v != y {
+				return 0, false
+			}
+			y, ok = v, true
+		}
+	}
+	return y, ok
 }
 
 // testBPF shows what the kernel's own JIT suite said of every image.
@@ -263,14 +284,15 @@ func (b *builder) testBPF() []Section {
 	}
 	slices.Sort(suites)
 	for _, s := range suites {
-		title := s
-		if s == "" {
+		title := strings.TrimPrefix(s, "test_")
+		if title == "" {
 			title = "all cases"
 		}
 		t.Columns = append(t.Columns, Column{Title: title})
 	}
 	t.Columns = append(t.Columns, Column{Title: "ran", Detail: true})
 	for _, a := range b.archs {
+		var rows []Row
 		for _, v := range b.variants {
 			r := Row{Cells: []Cell{{Text: a + " " + v}}}
 			var any bool
@@ -281,15 +303,30 @@ func (b *builder) testBPF() []Section {
 			}
 			r.Cells = append(r.Cells, Cell{Text: b.ranTestBPF(a, v)})
 			if any {
-				t.Rows = append(t.Rows, r)
+				rows = append(rows, r)
 			}
 		}
+		t.Rows = append(t.Rows, together(a, rows)...)
 	}
 	blocks := []Block{t}
 	if kept := b.keptDays(); kept != "" {
 		blocks = append(blocks, Para{Text: kept})
 	}
 	return []Section{{ID: "test-bpf", Title: "lib/test_bpf, the kernel's own JIT suite", Blocks: blocks}}
+}
+
+// together makes one row of rows that say the same on every kernel.
+func together(arch string, rows []Row) []Row {
+	for _, r := range rows {
+		if !slices.Equal(r.Cells[1:], rows[0].Cells[1:]) {
+			return rows
+		}
+	}
+	if len(rows) > 1 {
+		rows[0].Cells[0].Text = fmt.Sprintf("%s, all %d kernels", arch, len(rows))
+		rows = rows[:1]
+	}
+	return rows
 }
 
 func suiteCell(m map[string]float64, ok bool) Cell {
@@ -302,7 +339,10 @@ func suiteCell(m map[string]float64, ok bool) Cell {
 		}
 		return "n/m"
 	}
-	c := Cell{Text: part("test_bpf_passed") + " / " + part("test_bpf_failed") + " / " + part("test_bpf_jited")}
+	c := Cell{Text: part("test_bpf_passed") + " / " + part("test_bpf_failed")}
+	if _, counts := m["test_bpf_jited"]; counts {
+		c.Text += " / " + part("test_bpf_jited")
+	}
 	switch n, ok := m["test_bpf_failed"]; {
 	case ok && n > 0:
 		c.Tone = Bad
@@ -344,9 +384,13 @@ func (b *builder) keptDays() string {
 	return fmt.Sprintf("Kept with %s from an earlier run, %s.", countOf(len(days), "kernel image"), when)
 }
 
+// countOf counts things: "1 patch", "2 patches".
 func countOf(n int, what string) string {
-	if n == 1 {
+	switch {
+	case n == 1:
 		return "1 " + what
+	case strings.HasSuffix(what, "ch"):
+		what += "e"
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }

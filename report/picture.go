@@ -59,13 +59,19 @@ func drawMap(m Map, types []string) (svg string, leftOut int) {
 	regions := slices.Clone(m.Regions)
 	slices.SortStableFunc(regions, func(a, b wire.Region) int { return cmp.Compare(a.Start, b.Start) })
 	var paper, joints, code strings.Builder
-	page := 0
+	page, afterPack := 0, false
 	for _, r := range regions {
 		n := pagesOf(r)
 		if page+n > maxPages {
 			leftOut += n
 			continue
 		}
+		// A pack begins on a row of its own, below an empty one.
+		pack := n > pagesPerRow
+		if page > 0 && (pack || afterPack) {
+			page = (page + 2*pagesPerRow - 1) / pagesPerRow * pagesPerRow
+		}
+		afterPack = pack
 		for i := range n {
 			x, y := corner(page + i)
 			fmt.Fprintf(&paper, "M%d %dh%dv%dh-%dz", x, y, pageChunks, rowHeight, pageChunks)

@@ -50,6 +50,7 @@ func drawPlot(p Plot) (string, error) {
 	pl.X.Label.Text = p.XLabel
 	pl.Y.Label.Text = p.YLabel + ", " + unit
 	pl.X.Tick.Marker = ticksAt(xValues(p))
+	pl.Y.Tick.Marker = plot.TickerFunc(plainTicks)
 	pl.Legend.Top, pl.Legend.Left = true, true
 	pl.Legend.TextStyle.Color, pl.Legend.TextStyle.Font.Size = inkRole, size
 	pl.Legend.XOffs, pl.Legend.YOffs, pl.Legend.Padding = 8, -2, 3
@@ -124,6 +125,17 @@ func plotUnit(p Plot) (string, float64) {
 		return "MiB", 1 << 20
 	}
 	return "KiB", 1 << 10
+}
+
+// plainTicks labels the library's ticks with plain numbers.
+func plainTicks(lo, hi float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(lo, hi)
+	for i := range ticks {
+		if !ticks[i].IsMinor() {
+			ticks[i].Label = number(ticks[i].Value)
+		}
+	}
+	return ticks
 }
 
 // ticksAt puts a tick and a label at every x that was measured.

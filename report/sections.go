@@ -68,7 +68,11 @@ func (b *builder) unmeasured() []Section {
 	type reason struct{ arch, metric, why string }
 	var order []reason
 	variants := map[reason][]string{}
-	for _, u := range b.rec.Unmeasured {
+	list := slices.Clone(b.rec.Unmeasured)
+	slices.SortStableFunc(list, func(x, y results.Unmeasured) int {
+		return slices.Index(b.archs, x.Arch) - slices.Index(b.archs, y.Arch)
+	})
+	for _, u := range list {
 		r := reason{u.Arch, u.Metric, u.Why}
 		if variants[r] == nil {
 			order = append(order, r)
@@ -77,29 +81,48 @@ func (b *builder) unmeasured() []Section {
 			variants[r] = append(variants[r], u.Variant)
 		}
 	}
-	// Metrics that share a reason on the same kernels share a line.
-	type line struct{ where, why string }
-	var lines []line
-	metrics := map[line][]string{}
-	for _, r := range order {
+	// What is missing for one reason on several architectures stands in one
+	// line, and so do the metrics.
+	wheres := group(order, func(r reason) (string, string) {
 		where := r.arch
 		if len(variants[r]) < len(b.variants) {
 			where += " " + strings.Join(variants[r], ", ")
 		}
-		l := line{where, r.why}
-		if metrics[l] == nil {
-			lines = append(lines, l)
-		}
-		metrics[l] = append(metrics[l], r.metric)
+		return r.metric + "\x00" + r.why, where
+	})
+	metrics := group(wheres, func(g grouped) (string, string) {
+		metric, why, _ := strings.Cut(g.key, "\x00")
+		return strings.Join(g.of, "; ") + "\x00" + why, metric
+	})
+	var items List
+	for _, g := range metrics {
+		where, why, _ := strings.Cut(g.key, "\x00")
+		items.Items = append(items.Items, Item{Text: fmt.Sprintf("%s (%s): %s", strings.Join(g.of, ", "), where, why)})
 	}
-	var list List
-	for _, l := range lines {
-		list.Items = append(list.Items, Item{Text: fmt.Sprintf("%s: %s: %s", l.where, strings.Join(metrics[l], ", "), l.why)})
-	}
-	if len(list.Items) == 0 {
+	if len(items.Items) == 0 {
 		return nil
 	}
-	return []Section{{ID: "not-measured", Title: "Not measured", Blocks: []Block{list}}}
+	return []Section{{ID: "not-measured", Title: "Not measured", Blocks: []Block{items}}}
+}
+
+// grouped is a key and what has it, both in the order of their first coming.
+type grouped struct {
+	key string
+	of  []string
+}
+
+func group[T any](list []T, split func(T) (key, member string)) []grouped {
+	var out []grouped
+	for _, x := range list {
+		key, member := split(x)
+		i := slices.IndexFunc(out, func(g grouped) bool { return g.key == key })
+		if i < 0 {
+			i = len(out)
+			out = append(out, grouped{key: key})
+		}
+		out[i].of = append(out[i].of, member)
+	}
+	return out
 }
 
 func (b *builder) provenance() Section {

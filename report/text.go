@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // columns is the width of the text form: what a cover letter allows.
@@ -193,16 +194,16 @@ func (t *text) facts(b Facts) {
 func (t *text) list(b List) {
 	for _, it := range b.Items {
 		t.para("  - ", it.Text, 4, it.Tone)
-		lines := strings.Split(strings.TrimRight(it.Evidence, "\n"), "\n")
 		if it.Evidence == "" {
 			continue
 		}
+		lines := strings.Split(printableLines(it.Evidence), "\n")
 		for i, l := range lines {
 			if i == maxEvidence && len(lines) > maxEvidence+1 {
 				t.line(fmt.Sprintf("    ... and %d lines more", len(lines)-i))
 				break
 			}
-			t.line("    " + clip(printable(l), columns-4))
+			t.line("    " + clip(l, columns-4))
 		}
 	}
 }
@@ -241,7 +242,7 @@ func xValues(p Plot) []float64 {
 // maps writes a bar for every kernel: its JIT memory in the order of addresses,
 // each character the share of one stretch that holds code.
 func (t *text) maps(m Maps) {
-	t.para("  ", m.Caption+": areas end to end, by address; full blocks are full", 4, Muted)
+	t.para("  ", m.Caption, 4, Muted)
 	grid := make([][]string, len(m.Maps))
 	w := 0
 	for i, one := range m.Maps {
@@ -296,18 +297,28 @@ func clip(s string, w int) string {
 	return string([]rune(s)[:w-3]) + "..."
 }
 
-// printable makes a guest's text harmless for a terminal: control characters
-// and invalid UTF-8 become question marks, tabs become spaces.
+// printable makes a guest's text harmless for a terminal: control characters,
+// marks that turn the direction of writing and invalid UTF-8 become question
+// marks, tabs become spaces.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t':
 			return ' '
-		case r < 0x20 || (r >= 0x7f && r < 0xa0) || r == '\ufffd' || r == '\u202e' || r == '\u2028' || r == '\u2029':
+		case r == '\ufffd' || !unicode.IsPrint(r):
 			return '?'
 		}
 		return r
 	}, s)
+}
+
+// printableLines does the same for a text of several lines.
+func printableLines(s string) string {
+	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	for i := range lines {
+		lines[i] = printable(strings.TrimRight(lines[i], "\r"))
+	}
+	return strings.Join(lines, "\n")
 }
 
 // ascii replaces what is not ASCII.
