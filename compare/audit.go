@@ -39,7 +39,8 @@ func Audit(rec *results.Record) []Problem {
 			list = append(list, auditCell(rec, p.Arch, p.Variant)...)
 			list = append(list, auditBoots(rec, p.Arch, p.Variant)...)
 		}
-		if cell(rec, p.Arch, p.Variant) != nil {
+		// What was never built was never booted: one complaint is enough.
+		if c := cell(rec, p.Arch, p.Variant); c != nil && c.Error == "" {
 			list = append(list, auditScenario(rec, p)...)
 		}
 	}
