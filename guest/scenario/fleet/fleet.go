@@ -131,8 +131,9 @@ func pick(r *rand.Rand, shares [5]int) int {
 // Sizes of machine code in bytes.
 const (
 	minSize, median, quartile, maxSize = 180, 500, 2048, 65536
-	// tailExponent makes the largest quarter's mean about 6 kB.
-	tailExponent = 1.2
+	// tailExponent makes the largest quarter's mean about 5 kB, and a thousand
+	// programs 1.7 MB.
+	tailExponent = 1.5
 )
 
 // size is the fleet's quantile function: the size below which a share u of the

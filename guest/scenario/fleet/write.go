@@ -22,9 +22,15 @@ type function struct {
 	work []asm.Register
 	// scratch is a register that keeps nothing.
 	scratch asm.Register
+	// narrow is how many more 32-bit operations may be written: on s390x the
+	// verifier copies the whole program for each, to insert a zero-extension.
+	narrow int
 	// slots is how many instruction slots ins takes: a wide one takes two.
 	slots int
 }
+
+// maxNarrow is how many 32-bit operations a function has at most.
+const maxNarrow = 12
 
 // writer writes a program's main function.
 type writer struct {
@@ -36,6 +42,7 @@ type writer struct {
 
 func newWriter(r *rand.Rand, t bpf.Type, input uint32) *writer {
 	w := &writer{t: t}
+	w.narrow = maxNarrow
 	// These four keep their values over a call.
 	w.r, w.work, w.scratch = r, []asm.Register{asm.R6, asm.R7, asm.R8, asm.R9}, asm.R0
 	w.regs[asm.R6] = uint64(input)
@@ -146,6 +153,13 @@ func (f *function) jump(skip int) {
 // arithmetic writes one arithmetic operation.
 func (f *function) arithmetic() {
 	op := operations[f.r.IntN(len(operations))]
+	if op.narrow {
+		if f.narrow == 0 {
+			op.narrow = false
+		} else {
+			f.narrow--
+		}
+	}
 	dst := f.anyWork()
 	if op.op == asm.LSh || op.op == asm.RSh || op.op == asm.ArSh {
 		// Never by half the width or more: values would run empty.
@@ -197,7 +211,7 @@ func (f *function) apply(op operation, dst asm.Register, v int32) int32 {
 // the subprogram.
 func (w *writer) call(n int) *function {
 	a, b := w.work[0], w.work[1+w.r.IntN(3)]
-	sub := &function{r: w.r, work: []asm.Register{asm.R0, asm.R1, asm.R2, asm.R3}, scratch: asm.R4}
+	sub := &function{r: w.r, work: []asm.Register{asm.R0, asm.R1, asm.R2, asm.R3}, scratch: asm.R4, narrow: maxNarrow}
 	sub.regs[asm.R1], sub.regs[asm.R2] = w.regs[a], w.regs[b]
 	sub.emit(asm.Mov.Reg(asm.R0, asm.R1), asm.Mov.Reg(asm.R3, asm.R2))
 	sub.regs[asm.R0], sub.regs[asm.R3] = sub.regs[asm.R1], sub.regs[asm.R2]
