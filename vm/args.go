@@ -83,10 +83,13 @@ func (m *Machine) CommandLine() string {
 		// clock's rate on the command line.
 		words = append(words, "console=ttyS0", "reboot=t", "tsc=reliable")
 		if khz := m.tscKHz; khz > 0 {
-			words = append(words, "tsc_early_khz="+strconv.Itoa(khz))
+			// The same for the delay loop, which the second CPU would otherwise
+			// measure for a quarter of the boot. It counts in ticks of 10 ms.
+			words = append(words, "tsc_early_khz="+strconv.Itoa(khz), "lpj="+strconv.Itoa(khz*10))
 		}
-		// A hung guest gets an NMI, and is to say where it was.
-		words = append(words, "unknown_nmi_panic")
+		// A hung guest gets an NMI, and is to say where it was. It takes the NMI
+		// for a bus error, since no port here says otherwise.
+		words = append(words, "unknown_nmi_panic", "sysctl.kernel.panic_on_unrecovered_nmi=1")
 	}
 	// After an oops the kernel's word is worth nothing, and it must not wait
 	// for somebody to read the screen. A warning ends nothing.

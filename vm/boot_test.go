@@ -4,28 +4,102 @@ package vm
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
+	"time"
 
+	"packtest/internal/fault"
 	"packtest/internal/need"
+	"packtest/vm/console"
 	"packtest/vm/vmtest"
 )
 
-// machine returns one that boots testdata/provoke with the given words.
-func machine(t *testing.T, arch, words string) Machine {
+// bench is where one machine is tried: it has temporary folders of its own, so
+// that whatever is left over shows.
+type bench struct {
+	m   Machine
+	tmp string
+}
+
+// newBench prepares a machine that boots testdata/provoke with the given words.
+func newBench(t *testing.T, arch, initrd, words string) *bench {
 	t.Helper()
-	need.Long(t)
-	need.QEMU(t, arch)
-	return Machine{
-		Arch: arch, Kernel: filepath.Join(vmtest.KernelDir(t, arch), "bzImage"),
-		Initrd: vmtest.Init(t, arch, "./testdata/provoke"), Dir: t.TempDir(), CPUs: 2, MemoryMiB: 512,
-		Cmdline: []string{"provoke=" + words},
+	b := &bench{tmp: t.TempDir()}
+	t.Setenv("TMPDIR", b.tmp)
+	b.m = Machine{
+		Arch: arch, Kernel: vmtest.Kernel(t, arch), Initrd: initrd, Dir: t.TempDir(),
+		CPUs: 2, MemoryMiB: 512, Cmdline: []string{"provoke=" + words},
+	}
+	return b
+}
+
+// run runs the machine and checks that nothing is left of it but its logs.
+func (b *bench) run(t *testing.T, ctx context.Context, g Guest) *Outcome {
+	t.Helper()
+	o, err := Run(ctx, b.m, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(b.tmp, "*")); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+	if pids := qemusOf(t, o); len(pids) > 0 {
+		t.Errorf("QEMU still runs: %v", pids)
+	}
+	// /dev/full, to which one test sends its console, can be read for ever.
+	if st, err := os.Stat(o.ConsolePath); err == nil && st.Mode().IsRegular() && testing.Verbose() {
+		text, _ := os.ReadFile(o.ConsolePath)
+		t.Logf("%s: %s (talk: %v; ready %v, elapsed %v)\n%s", o.Ending, o.Detail, o.TalkErr, o.Ready, o.Elapsed, tail(text, 3000))
+	}
+	return o
+}
+
+func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
+
+// qemusOf returns the processes that were started with o's arguments.
+func qemusOf(t *testing.T, o *Outcome) []int {
+	t.Helper()
+	var pids []int
+	for pid, cmdline := range processes(t) {
+		if cmdline == strings.Join(o.Args, "\x00")+"\x00" {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func processes(t *testing.T) map[int]string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[int]string{}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+		if err == nil && len(b) > 0 {
+			found[pid] = string(b)
+		}
+	}
+	return found
+}
+
+// signalQEMU sends a signal to the QEMU that boots this initramfs.
+func signalQEMU(t *testing.T, m Machine, sig syscall.Signal) {
+	for pid, cmdline := range processes(t) {
+		if strings.HasPrefix(cmdline, "qemu-system-") && strings.Contains(cmdline, m.Initrd) {
+			_ = syscall.Kill(pid, sig)
+		}
 	}
 }
 
@@ -47,22 +121,146 @@ func listen(ctx context.Context, port io.ReadWriter) error {
 	return io.ErrUnexpectedEOF
 }
 
-func TestDone(t *testing.T) {
+// Each way in which a run can end is told apart, soon, on real kernels.
+func TestEndings(t *testing.T) {
+	need.Long(t)
 	for _, arch := range vmtest.Arches() {
 		t.Run(arch, func(t *testing.T) {
-			o, err := Run(t.Context(), machine(t, arch, "hello,done,off"), listen)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%+v", o)
-			if o.Ending != Done || o.Ready == 0 || len(o.Events) != 0 {
-				t.Errorf("%s: %s; ready %v; events %v", o.Ending, o.Detail, o.Ready, o.Events)
-				b, _ := os.ReadFile(o.ConsolePath)
-				t.Logf("%s", b)
+			need.QEMU(t, arch)
+			vmtest.Kernel(t, arch)
+			initrd := vmtest.Init(t, arch, "./testdata/provoke")
+			for _, tc := range []struct {
+				words  string
+				limits Limits
+				want   Ending
+				detail string
+				events []console.Kind
+			}{
+				{words: "hello,done,hang", want: Done},
+				{words: "hello,done,reset", want: Done},
+				{words: "hello,exit", want: Panic, detail: "Attempted to kill init", events: []console.Kind{console.Panic}},
+				{words: "hello,crash", want: Panic, detail: "sysrq triggered crash", events: []console.Kind{console.Panic}},
+				{words: "hello,done,crash", want: Panic, detail: "sysrq triggered crash", events: []console.Kind{console.Panic}},
+				{words: "hello,garbage,hang", want: BadTalk, detail: "no such word"},
+				{words: "hello,hang", limits: Limits{Silence: 300 * time.Millisecond}, want: Hang, detail: "the CPUs were at"},
+				{words: "hang", limits: Limits{Boot: 500 * time.Millisecond}, want: NoBoot, detail: "did not say a word"},
+				{words: "hello,reset", want: GuestExit, detail: "guest-reset"},
+				{words: "hello,talk", limits: Limits{Total: 500 * time.Millisecond}, want: Timeout, detail: "not done within 5s"},
+				{words: "hello,flood", limits: Limits{Total: 500 * time.Millisecond, ConsoleBytes: 1 << 20}, want: Timeout},
+			} {
+				t.Run(tc.words, func(t *testing.T) {
+					b := newBench(t, arch, initrd, tc.words)
+					b.m.Limits = tc.limits
+					o := b.run(t, t.Context(), listen)
+					if o.Ending != tc.want || !strings.Contains(o.Detail, tc.detail) {
+						t.Errorf("ended with %s: %s; want %s: %s", o.Ending, o.Detail, tc.want, tc.detail)
+					}
+					for _, k := range tc.events {
+						if !has(o.Events, k) {
+							t.Errorf("no %s among the events %v", k, o.Events)
+						}
+					}
+					text, err := os.ReadFile(o.ConsolePath)
+					if err != nil || !bytes.Contains(text, []byte("Linux version")) {
+						t.Errorf("the console was not kept: %v", err)
+					}
+					if limit := tc.limits.ConsoleBytes; limit > 0 && int64(len(text)) > limit+200 {
+						t.Errorf("the console has %d bytes, more than %d", len(text), limit)
+					}
+				})
 			}
 		})
 	}
 }
 
-var _ = strings.TrimSpace
-var _ sync.Mutex
+func has(events []console.Event, k console.Kind) bool {
+	for _, e := range events {
+		if e.Kind == k {
+			return true
+		}
+	}
+	return false
+}
+
+// What happens to QEMU and to the host, not to the guest. One architecture is
+// enough for these.
+func TestHostEndings(t *testing.T) {
+	need.Long(t)
+	const arch = "s390x"
+	need.QEMU(t, arch)
+	vmtest.Kernel(t, arch)
+	initrd := vmtest.Init(t, arch, "./testdata/provoke")
+	afterHello := func(do func()) Guest {
+		return func(ctx context.Context, port io.ReadWriter) error {
+			if _, err := io.ReadFull(port, make([]byte, len("hello\n"))); err != nil {
+				return err
+			}
+			do()
+			return listen(ctx, port)
+		}
+	}
+	t.Run("killed", func(t *testing.T) {
+		b := newBench(t, arch, initrd, "hello,talk")
+		o := b.run(t, t.Context(), afterHello(func() { signalQEMU(t, b.m, syscall.SIGKILL) }))
+		if o.Ending != QEMUDied || !strings.Contains(o.Detail, "killed") {
+			t.Errorf("%s: %s", o.Ending, o.Detail)
+		}
+	})
+	t.Run("terminated", func(t *testing.T) {
+		b := newBench(t, arch, initrd, "hello,talk")
+		o := b.run(t, t.Context(), afterHello(func() { signalQEMU(t, b.m, syscall.SIGTERM) }))
+		if o.Ending != QEMUDied || !strings.Contains(o.Detail, "signal 15") {
+			t.Errorf("%s: %s", o.Ending, o.Detail)
+		}
+	})
+	t.Run("stopped", func(t *testing.T) {
+		b := newBench(t, arch, initrd, "hello,talk")
+		b.m.Limits = Limits{Silence: 200 * time.Millisecond, Grace: time.Second}
+		o := b.run(t, t.Context(), afterHello(func() { signalQEMU(t, b.m, syscall.SIGSTOP) }))
+		if o.Ending != Hang {
+			t.Errorf("%s: %s", o.Ending, o.Detail)
+		}
+	})
+	t.Run("interrupted", func(t *testing.T) {
+		b := newBench(t, arch, initrd, "hello,talk")
+		ctx, cancel := context.WithCancel(t.Context())
+		began := time.Now()
+		o := b.run(t, ctx, afterHello(cancel))
+		if o.Ending != Interrupted || fault.Of(o.Err()) != fault.Interrupted {
+			t.Errorf("%s: %s", o.Ending, o.Detail)
+		}
+		if took := time.Since(began) - o.Ready; took > 5*time.Second {
+			t.Errorf("it took %v to end", took)
+		}
+	})
+	t.Run("disk full", func(t *testing.T) {
+		need.File(t, "/dev/full")
+		b := newBench(t, arch, initrd, "hello,talk")
+		if err := os.Symlink("/dev/full", b.m.consolePath()); err != nil {
+			t.Fatal(err)
+		}
+		o := b.run(t, t.Context(), listen)
+		if o.Ending != DiskFull || !strings.Contains(o.Detail, "no space left") || fault.Of(o.Err()) != fault.Harness {
+			t.Errorf("%s: %s", o.Ending, o.Detail)
+		}
+	})
+	t.Run("the talk can't write", func(t *testing.T) {
+		b := newBench(t, arch, initrd, "hello,talk")
+		o := b.run(t, t.Context(), func(context.Context, io.ReadWriter) error {
+			return fmt.Errorf("write layout: %w", syscall.ENOSPC)
+		})
+		if o.Ending != DiskFull {
+			t.Errorf("%s: %s", o.Ending, o.Detail)
+		}
+	})
+	t.Run("a host's side that never ends", func(t *testing.T) {
+		b := newBench(t, arch, initrd, "hello,reset")
+		b.m.Limits = Limits{Grace: 500 * time.Millisecond}
+		release := make(chan struct{})
+		defer close(release)
+		o := b.run(t, t.Context(), func(context.Context, io.ReadWriter) error { <-release; return errors.New("at last") })
+		if o.Ending != GuestExit {
+			t.Errorf("%s: %s", o.Ending, o.Detail)
+		}
+	})
+}

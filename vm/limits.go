@@ -16,7 +16,7 @@ type Limits struct {
 	// Total is from the start to done. Default 120 s.
 	Total time.Duration
 	// Settle is how long after done an oops is still waited for, unless the
-	// guest switches itself off before. Default 0.2 s.
+	// guest switches itself off before. Default 50 ms.
 	Settle time.Duration
 	// LastWords is how long a kernel in trouble may go on printing before it
 	// is ended. Default 0.5 s.
@@ -40,7 +40,7 @@ func (l Limits) effective(accel string) Limits {
 	duration(&l.Boot, 6*time.Second)
 	duration(&l.Silence, 15*time.Second)
 	duration(&l.Total, 120*time.Second)
-	duration(&l.Settle, 200*time.Millisecond)
+	duration(&l.Settle, 50*time.Millisecond)
 	duration(&l.LastWords, 500*time.Millisecond)
 	duration(&l.Grace, 10*time.Second)
 	if l.Slowdown == 0 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"packtest/internal/proc"
 	"packtest/vm/console"
 )
 
@@ -26,7 +27,7 @@ func (r *running) outcome(t *talk) *Outcome {
 	}
 	o := &Outcome{
 		Events: r.console.events(), ConsolePath: r.m.consolePath(),
-		Ready: r.seen.ready, Elapsed: r.seen.elapsed,
+		Ready: r.seen.ready, Elapsed: r.seen.elapsed, CPU: r.seen.cpu,
 		QEMU: r.mon.version(), Accelerator: r.m.Accel, Args: r.args, TalkErr: t.err,
 	}
 	o.Ending, o.Detail = decide(r.seen, t, o.Events, r.qemuSaid())
@@ -36,10 +37,13 @@ func (r *running) outcome(t *talk) *Outcome {
 // qemuSaid returns how QEMU ended, in its own words if it had any.
 func (r *running) qemuSaid() string {
 	res, err := r.qemu.Wait()
-	if s := strings.TrimSpace(string(res.Stderr)); s != "" {
+	var exit *proc.ExitError
+	switch s := strings.TrimSpace(string(res.Stderr)); {
+	case s != "":
 		return s
-	}
-	if err != nil {
+	case errors.As(err, &exit):
+		return exit.State
+	case err != nil:
 		return err.Error()
 	}
 	return "exit code 0"

@@ -144,7 +144,7 @@ func (r *running) finish(t *talk) {
 	if err := r.console.close(); err != nil {
 		r.console.fail(err)
 	}
-	r.seen.elapsed = time.Since(r.started)
+	r.seen.elapsed, r.seen.cpu = time.Since(r.started), res.CPU
 	fmt.Fprintf(&r.notes, "$ %s\n%s", shellWords(r.args), res.Stderr)
 	_ = cache.WriteFile(r.m.qemuLogPath(), []byte(r.notes.String()), 0o644)
 }

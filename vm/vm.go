@@ -69,6 +69,7 @@ type Outcome struct {
 	ConsolePath string
 	Ready       time.Duration // from QEMU's start to the guest's first word; 0 if it said none
 	Elapsed     time.Duration // from QEMU's start to its end
+	CPU         time.Duration // processor time that QEMU used
 	QEMU        string        // version, as QEMU says
 	Accelerator string
 	Args        []string // QEMU's, the program included

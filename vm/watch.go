@@ -16,6 +16,7 @@ import (
 // seen is what was noticed while the guest ran. The first reason to stop counts.
 type seen struct {
 	ready, elapsed time.Duration
+	cpu            time.Duration
 	stop           reason
 	detail         string
 	died           bool  // QEMU ended, or was told to by somebody else
@@ -103,7 +104,9 @@ func (r *running) watch(ctx context.Context, t *talk) {
 			boot.Stop()
 		case <-boot.C:
 			s.stopFor(stopBoot, "the guest's program did not say a word within %v", l.Boot)
-			r.prod(ctx)
+			if !r.prod(ctx) {
+				return
+			}
 			lastWords(l.LastWords)
 		case <-total.C:
 			s.stopFor(stopTotal, "not done within %v", l.Total)
@@ -114,7 +117,9 @@ func (r *running) watch(ctx context.Context, t *talk) {
 				continue
 			}
 			s.stopFor(stopSilence, "no sign of life for %v", l.Silence)
-			r.prod(ctx)
+			if !r.prod(ctx) {
+				return
+			}
 			lastWords(l.LastWords)
 		}
 	}
@@ -142,14 +147,16 @@ func (s *seen) event(e qmp.Event) bool {
 var programCounter = regexp.MustCompile(`(?m)\b(?:RIP=|PSW=mask [0-9a-f]+ addr )([0-9a-f]+)`)
 
 // prod asks a guest that doesn't answer where it is: QEMU for the registers,
-// and the kernel by an interrupt that can't be masked.
-func (r *running) prod(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+// and the kernel by an interrupt that can't be masked. It returns false if not
+// even QEMU answers.
+func (r *running) prod(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	out, err := r.mon.run(ctx, "human-monitor-command", map[string]any{"command-line": "info registers -a"})
 	if err != nil {
-		fmt.Fprintf(&r.notes, "asking for the registers: %v\n", err)
-		return
+		r.greeted = false
+		r.seen.detail += "; QEMU doesn't answer either"
+		return false
 	}
 	text := strings.ReplaceAll(unquote(out), "\r\n", "\n")
 	fmt.Fprintf(&r.notes, "registers when it hung:\n%s\n", text)
@@ -163,4 +170,5 @@ func (r *running) prod(ctx context.Context) {
 	if _, err := r.mon.run(ctx, "inject-nmi", nil); err != nil {
 		fmt.Fprintf(&r.notes, "inject-nmi: %v\n", err)
 	}
+	return true
 }

@@ -17,17 +17,26 @@ import (
 // Arches returns the architectures that are tested.
 func Arches() []string { return []string{"x86_64", "s390x"} }
 
-// KernelDir returns the folder PACKTEST_TEST_KERNEL_DIR/ARCH, which holds a
-// kernel as bzImage and its test_bpf.ko, and skips the test if there is none.
-func KernelDir(t testing.TB, arch string) string {
+// Kernel returns the path of a bootable kernel for arch, from the folder
+// PACKTEST_TEST_KERNEL_DIR/ARCH, and skips the test if there is none.
+func Kernel(t testing.TB, arch string) string {
 	t.Helper()
 	root := os.Getenv("PACKTEST_TEST_KERNEL_DIR")
 	if root == "" {
 		need.Missing(t, "PACKTEST_TEST_KERNEL_DIR is not set: it is to hold %s/bzImage", arch)
 	}
-	dir := filepath.Join(root, arch)
-	need.File(t, filepath.Join(dir, "bzImage"))
-	return dir
+	// x86_64 boots faster from the ELF file, which needs no decompressing.
+	if elf := filepath.Join(root, arch, "vmlinux"); arch == "x86_64" && exists(elf) {
+		return elf
+	}
+	image := filepath.Join(root, arch, "bzImage")
+	need.File(t, image)
+	return image
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // Init compiles the Go program in the folder pkg for a guest of arch and

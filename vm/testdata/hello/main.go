@@ -6,19 +6,39 @@ package main
 
 import (
 	"os"
+	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
-	if err := syscall.Mount("devtmpfs", "/dev", "devtmpfs", 0, ""); err != nil {
-		panic(err)
+	must(syscall.Mount("devtmpfs", "/dev", "devtmpfs", 0, ""))
+	fd, err := syscall.Open(port(), syscall.O_WRONLY, 0)
+	must(err)
+	_, err = syscall.Write(fd, []byte("hello\n"))
+	must(err)
+	time.Sleep(time.Hour)
+}
+
+// port waits until the driver has heard of the one port there is.
+func port() string {
+	for {
+		d, err := os.Open("/dev")
+		must(err)
+		names, err := d.Readdirnames(-1)
+		must(err)
+		d.Close()
+		for _, n := range names {
+			if strings.HasPrefix(n, "vport") {
+				return "/dev/" + n
+			}
+		}
+		time.Sleep(time.Millisecond)
 	}
-	port, err := os.OpenFile("/dev/vport0p1", os.O_WRONLY, 0)
+}
+
+func must(err error) {
 	if err != nil {
 		panic(err)
 	}
-	if _, err := port.WriteString("hello\n"); err != nil {
-		panic(err)
-	}
-	select {}
 }

@@ -31,7 +31,7 @@ func main() {
 	for _, w := range strings.Split(words, ",") {
 		do(w, port)
 	}
-	select {}
+	time.Sleep(time.Hour)
 }
 
 func do(word string, port *os.File) {
@@ -55,8 +55,7 @@ func do(word string, port *os.File) {
 	case "sleep":
 		time.Sleep(time.Second)
 	case "hang":
-		syscall.Sync()
-		select {}
+		time.Sleep(time.Hour)
 	case "flood":
 		line := strings.Repeat("x", 1000) + "\n"
 		for {
@@ -101,13 +100,19 @@ func sysrq(key string) {
 	must(os.WriteFile("/proc/sysrq-trigger", []byte(key), 0))
 }
 
-// openPort opens the one virtio port there is.
+// openPort opens the one virtio port there is, once the driver has heard of it.
 func openPort() (*os.File, error) {
-	names, err := filepath.Glob("/dev/vport*")
-	if err != nil || len(names) == 0 {
-		return nil, fmt.Errorf("no virtio port: %v", err)
+	for range 10000 {
+		names, err := filepath.Glob("/dev/vport*")
+		if err != nil {
+			return nil, err
+		}
+		if len(names) > 0 {
+			return os.OpenFile(names[0], os.O_RDWR, 0)
+		}
+		time.Sleep(time.Millisecond)
 	}
-	return os.OpenFile(names[0], os.O_RDWR, 0)
+	return nil, fmt.Errorf("no virtio port")
 }
 
 func must(err error) {
