@@ -54,7 +54,7 @@ type Change struct {
 	Delta *float64 `json:"delta"`
 	Ratio *float64 `json:"ratio"`
 	// P is the p-value of the Mann-Whitney U test, corrected by Holm over the
-	// comparison's noisy metrics; null where no test was made.
+	// comparison's judged noisy metrics, or over its shown ones; null where no test was made.
 	P *float64 `json:"p,omitempty"`
 	// Effect is Cliff's delta, from -1 (every head value is below every base
 	// value) to 1; null where no test was made.

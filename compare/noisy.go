@@ -12,20 +12,31 @@ import (
 	"packtest/metric"
 )
 
-// alpha is the chance, over all noisy metrics of one comparison together, of
-// calling any of them different although none is.
+// alpha is the chance, over all noisy metrics of one comparison that are judged,
+// of calling any of them different although none is.
 const alpha = 0.05
 
 // judgeNoisy sets the verdicts of the noisy metrics among list: different means
 // that the Mann-Whitney U test says so after Holm's correction and that the
-// medians are further apart than the tolerance.
+// medians are further apart than the tolerance. Metrics that are only shown are
+// corrected among themselves: they must not cost the judged ones their chance.
 func judgeNoisy(list []Change) {
-	var tested []*Change
+	var judged, shown []*Change
 	for i := range list {
-		if c := &list[i]; !c.Exact && c.Verdict == "" {
-			tested = append(tested, c)
+		switch c := &list[i]; {
+		case c.Exact || c.Verdict != "":
+		case rule(c.Metric).Gate == Judged:
+			judged = append(judged, c)
+		default:
+			shown = append(shown, c)
 		}
 	}
+	judgeFamily(judged)
+	judgeFamily(shown)
+}
+
+// judgeFamily judges metrics that are corrected together.
+func judgeFamily(tested []*Change) {
 	for _, c := range tested {
 		p := uTest(c.Base, c.Head)
 		e := cliff(c.Base, c.Head)

@@ -14,7 +14,7 @@ import (
 // Build makes the document of a record. The verdict is drawn anew from what the
 // record holds; where it isn't the one written down, the document says so.
 func Build(rec *results.Record) Document {
-	b := builder{rec: rec}
+	b := builder{rec: rec, used: map[string]bool{}}
 	b.gather()
 	verdict, why := compare.Judge(rec)
 	d := Document{
@@ -26,8 +26,12 @@ func Build(rec *results.Record) Document {
 	}
 	d.Sections = append(d.Sections, b.problems()...)
 	d.Sections = append(d.Sections, b.findings())
-	for _, arch := range b.archs {
-		d.Sections = append(d.Sections, b.metrics(arch))
+	for i, arch := range b.archs {
+		s := b.metrics(arch)
+		if i == len(b.archs)-1 {
+			s.Blocks = append(s.Blocks, b.signs()...)
+		}
+		d.Sections = append(d.Sections, s)
 	}
 	d.Sections = append(d.Sections, b.directMap()...)
 	d.Sections = append(d.Sections, b.maps()...)
@@ -49,6 +53,7 @@ type builder struct {
 	rows     []rowKey
 	values   map[rowKey]map[string]compare.Change // by variant; Head holds the values
 	changes  map[rowKey]map[string]compare.Change // by variant, against the baseline
+	used     map[string]bool                      // signs that stand in a table; true if the text form shows them
 }
 
 // rowKey names one line of a metrics table.

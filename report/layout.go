@@ -20,7 +20,7 @@ const (
 // maps gathers the pictures, those of one architecture and step side by side.
 func (b *builder) maps() []Section {
 	s := Section{ID: "layout", Title: "Where the programs lie", Blocks: []Block{
-		Para{Text: "Each kernel's JIT memory, area behind area in the order of addresses.", Tone: Muted}}}
+		Para{Text: "Each kernel's JIT memory, area behind area in the order of addresses.", Tone: Muted, Detail: true}}}
 	for _, a := range b.archs {
 		byStep := map[string][]Map{}
 		steps := unique(func(add func(string)) {

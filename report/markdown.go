@@ -77,9 +77,6 @@ func (m *markdown) table(t Table) {
 		}
 		m.printf("\n")
 	}
-	if len(t.Notes) > 0 {
-		m.printf("\n%s\n", md(strings.Join(t.Notes, "; ")))
-	}
 }
 
 func (m *markdown) list(l List) {

@@ -15,11 +15,10 @@ import (
 func labelText(l map[string]string) string { return metric.LabelString(l) }
 
 // brief are the metrics that the text form shows; the others stand in the long
-// forms only. The direct map and test_bpf have sections of their own.
+// forms only. How many programs were loaded is in the caption; the direct map and test_bpf have sections of their own.
 var brief = map[string]bool{
-	"programs": true, "jit_pages": true, "programs_per_page": true,
-	"jit_bytes_used": true, "jit_bytes_mapped": true, "text_mappings": true,
-	"packs": true, "load_time_per_program": true, "free_time_per_program": true,
+	"jit_pages": true, "programs_per_page": true, "jit_bytes_used": true,
+	"jit_bytes_mapped": true, "text_mappings": true, "load_time_per_program": true, "free_time_per_program": true,
 }
 
 // ownSection are the metrics that no table of an architecture shows.
@@ -44,7 +43,7 @@ func (b *builder) metrics(arch string) Section {
 func (b *builder) tierCaption(arch string, tier metric.Tier) string {
 	switch tier {
 	case metric.Layout:
-		return "layout: counted from the kernel's own tables and counters"
+		return "layout: counted from the kernel's own tables" + b.loaded(arch)
 	case metric.Model:
 		return "model: a simulation over a trace of instruction fetches"
 	}
@@ -52,6 +51,20 @@ func (b *builder) tierCaption(arch string, tier metric.Tier) string {
 		return "measured by the guest's clock, under TCG: not a processor's times"
 	}
 	return "measured by the guest's clock"
+}
+
+// loaded says how many programs the kernels held, if all held the same.
+func (b *builder) loaded(arch string) string {
+	n, ok := b.value(arch, "programs", b.rec.Candidate)
+	for _, v := range b.variants {
+		if m, have := b.value(arch, "programs", v); have && m != n {
+			return ""
+		}
+	}
+	if !ok {
+		return ""
+	}
+	return ", with " + Quantity("programs", n) + " loaded"
 }
 
 func (b *builder) table(arch string, tier metric.Tier) Table {
@@ -62,25 +75,44 @@ func (b *builder) table(arch string, tier metric.Tier) Table {
 			t.Columns = append(t.Columns, Column{Title: "change", Detail: v != b.rec.Candidate})
 		}
 	}
-	signs := map[string]bool{}
 	for _, k := range b.rows {
 		if k.arch != arch || ownSection(k.metric) || b.tier(k) != tier {
 			continue
 		}
-		t.Rows = append(t.Rows, b.row(k, signs))
-	}
-	for _, s := range []struct{ sign, says string }{
-		{"!", "! worse"},
-		{"~", "~ no difference that the values could show"},
-		{"?", "? too few or too unlike values to tell; more boots would"},
-		{"*", "* worse, and not held against the series: docs/metrics.md says why"},
-	} {
-		if signs[s.sign] {
-			t.Notes = append(t.Notes, s.says)
-		}
+		t.Rows = append(t.Rows, b.row(k))
 	}
 	return t
 }
+
+// signs explains the signs that stand in the tables, once for all of them.
+func (b *builder) signs() []Block {
+	var says, detail []string
+	for _, s := range []struct{ sign, says string }{
+		{"!", "! worse"},
+		{"*", "* worse, and not held against the series: docs/metrics.md says why"},
+		{"~", "~ no difference that the values could show"},
+		{"?", "? too few or too unlike values to tell; more boots would"},
+		{"n/m", "n/m not measured"},
+	} {
+		switch brief, used := b.used[s.sign]; {
+		case brief:
+			says = append(says, s.says)
+		case used:
+			detail = append(detail, s.says)
+		}
+	}
+	var blocks []Block
+	if len(says) > 0 {
+		blocks = append(blocks, Para{Text: strings.Join(says, "; ") + ".", Tone: Muted})
+	}
+	if len(detail) > 0 {
+		blocks = append(blocks, Para{Text: strings.Join(detail, "; ") + ".", Tone: Muted, Detail: true})
+	}
+	return blocks
+}
+
+// use notes that a sign stands in a table, and whether the text form shows it.
+func (b *builder) use(sign string, brief bool) { b.used[sign] = b.used[sign] || brief }
 
 func (b *builder) tier(k rowKey) metric.Tier {
 	for _, c := range b.values[k] {
@@ -89,7 +121,7 @@ func (b *builder) tier(k rowKey) metric.Tier {
 	return metric.Measured
 }
 
-func (b *builder) row(k rowKey, signs map[string]bool) Row {
+func (b *builder) row(k rowKey) Row {
 	var any compare.Change
 	for _, c := range b.values[k] {
 		any = c
@@ -111,13 +143,14 @@ func (b *builder) row(k rowKey, signs map[string]bool) Row {
 	for _, v := range b.variants {
 		c, ok := b.values[k][v]
 		r.Cells = append(r.Cells, valueCell(c, ok))
+		if !ok {
+			b.use("n/m", !r.Detail)
+		}
 		if !b.paired() || v == b.rec.Baseline {
 			continue
 		}
 		cell, sign := changeCell(b.changes[k][v])
-		if v == b.rec.Candidate && !r.Detail {
-			signs[sign] = true
-		}
+		b.use(sign, !r.Detail && v == b.rec.Candidate)
 		r.Cells = append(r.Cells, cell)
 	}
 	return r
@@ -125,7 +158,7 @@ func (b *builder) row(k rowKey, signs map[string]bool) Row {
 
 // derived are the metrics that follow from others which the text form shows.
 var derived = map[string]bool{
-	"jit_utilisation": true, "programs_per_page": true, "directmap_2m": true, "directmap_1g": true,
+	"jit_utilisation": true, "programs_per_page": true, "vmalloc_used": true, "directmap_2m": true, "directmap_1g": true,
 }
 
 // saysUnit tells whether a metric's name ends in its unit: jit_pages, in pages.

@@ -61,8 +61,6 @@ type Table struct {
 	Caption string
 	Columns []Column
 	Rows    []Row
-	// Notes explain signs used in cells, where they are used.
-	Notes []string
 }
 
 // Column is one column of a table.

@@ -92,7 +92,7 @@ func (b *builder) unmeasured() []Section {
 	})
 	metrics := group(wheres, func(g grouped) (string, string) {
 		metric, why, _ := strings.Cut(g.key, "\x00")
-		return strings.Join(g.of, "; ") + "\x00" + why, metric
+		return strings.Join(g.of, " and ") + "\x00" + why, metric
 	})
 	var items List
 	for _, g := range metrics {
@@ -220,6 +220,9 @@ func kernelRow(c results.Cell) Row {
 	objects, built, image := "n/m", "n/m", short(c.Image)
 	if c.Objects > 0 {
 		objects = fmt.Sprint(c.Objects)
+		if c.Incremental {
+			objects += " that differ"
+		}
 	}
 	if c.BuildSeconds > 0 {
 		built = duration(c.BuildSeconds)
@@ -270,11 +273,11 @@ func (b *builder) limits() Section {
 	var blocks []Block
 	for _, a := range b.archs {
 		if b.rec.Provenance.Accelerator[a] == "tcg" {
-			blocks = append(blocks, Para{Text: "Times under TCG are an emulator's: they compare kernels on this machine, and say nothing of a processor. Layout figures do not depend on it."})
+			blocks = append(blocks, Para{Text: "Times under TCG are an emulator's and say nothing of a processor; layout figures do not depend on it."})
 			break
 		}
 	}
-	blocks = append(blocks, Para{Text: "No iTLB misses were counted: text_mappings says how many TLB entries the code takes, not how often one is missing."})
+	blocks = append(blocks, Para{Text: "No iTLB misses were counted: text_mappings is how many TLB entries the code takes, not how often one is missing."})
 	blocks = append(blocks, Para{Detail: true, Text: "A metric weighs in the verdict, or is only shown, by the table in docs/metrics.md. Noisy metrics differ if the Mann-Whitney U test says so at 5 % after Holm's correction over all of one comparison, and the medians lie more than 10 % apart."})
 	return Section{ID: "limits", Title: "Limits", Blocks: blocks}
 }

@@ -140,14 +140,11 @@ func (t *text) table(b Table) {
 	for _, r := range rows {
 		var cells []string
 		for _, i := range keep {
-			cells = append(cells, printable(r.Cells[i].Text))
+			cells = append(cells, r.Cells[i].Text)
 		}
 		grid = append(grid, cells)
 	}
 	t.grid(grid)
-	if len(b.Notes) > 0 {
-		t.para("  ", strings.Join(b.Notes, "; "), 4, Muted)
-	}
 }
 
 // grid writes rows of cells in columns, the first to the left and the others to
@@ -156,8 +153,9 @@ func (t *text) table(b Table) {
 func (t *text) grid(rows [][]string) {
 	widths := make([]int, len(rows[0]))
 	for _, r := range rows {
-		for i, c := range r {
-			widths[i] = max(widths[i], width(c))
+		for i := range r {
+			r[i] = clip(printable(r[i]), 32)
+			widths[i] = max(widths[i], width(r[i]))
 		}
 	}
 	for from := 1; from < len(widths); {
@@ -244,11 +242,9 @@ func xValues(p Plot) []float64 {
 func (t *text) maps(m Maps) {
 	t.para("  ", m.Caption, 4, Muted)
 	grid := make([][]string, len(m.Maps))
-	w := 0
 	for i, one := range m.Maps {
 		e := measure(one.Regions)
-		grid[i] = []string{one.Variant, countOf(len(one.Regions), "area"), Quantity("bytes", float64(e.pages)*pageBytes), fmt.Sprintf("%.0f %% used", e.share())}
-		w = max(w, 2+width(one.Variant))
+		grid[i] = []string{clip(printable(one.Variant), 16), countOf(len(one.Regions), "area"), Quantity("bytes", float64(e.pages)*pageBytes), fmt.Sprintf("%.0f %% used", e.share())}
 	}
 	widths := make([]int, 4)
 	for _, g := range grid {
