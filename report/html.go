@@ -30,7 +30,6 @@ func HTML(w io.Writer, d Document) error {
 		"tone":     func(v Document) Tone { return verdictTone(v.Verdict) },
 		"sentence": sentence,
 		"plain":    printable,
-		"series":   plotTable,
 		"lines":    printableLines,
 	}).Parse(pageTemplate)
 	if err != nil {
@@ -100,34 +99,6 @@ func mappings(m Map) string {
 		return "size of the mappings not measured"
 	}
 	return "mapped by entries of " + sizes[0]
-}
-
-// plotTable gives a plot's values as a table, for readers who can't see it and
-// for those who want the figures.
-func plotTable(p Plot) Table {
-	t := Table{Columns: []Column{{Title: p.XLabel}}}
-	xs := xValues(p)
-	for _, x := range xs {
-		t.Columns = append(t.Columns, Column{Title: number(x)})
-	}
-	for _, s := range p.Series {
-		r := Row{Cells: []Cell{{Text: s.Name}}}
-		for _, x := range xs {
-			r.Cells = append(r.Cells, Cell{Text: valueAt(p, s, x)})
-		}
-		t.Rows = append(t.Rows, r)
-	}
-	return t
-}
-
-// valueAt returns a series' value at x with its unit.
-func valueAt(p Plot, s Series, x float64) string {
-	for i := range s.X {
-		if s.X[i] == x {
-			return Quantity(p.YUnit, s.Y[i])
-		}
-	}
-	return "n/m"
 }
 
 func escape(s string) string { return template.HTMLEscapeString(printable(s)) }

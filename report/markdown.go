@@ -99,6 +99,23 @@ func (m *markdown) plot(p Plot) {
 	m.table(t)
 }
 
+// plotTable gives a plot's values as a table.
+func plotTable(p Plot) Table {
+	t := Table{Columns: []Column{{Title: p.XLabel}}}
+	xs := xValues(p)
+	for _, x := range xs {
+		t.Columns = append(t.Columns, Column{Title: number(x)})
+	}
+	for _, s := range p.Series {
+		r := Row{Cells: []Cell{{Text: s.Name}}}
+		for _, x := range xs {
+			r.Cells = append(r.Cells, Cell{Text: valueAt(p, s, x)})
+		}
+		t.Rows = append(t.Rows, r)
+	}
+	return t
+}
+
 // fenced writes what f writes in the text form as a block of code.
 func (m *markdown) fenced(f func(*text)) {
 	m.printf("```\n")

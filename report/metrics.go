@@ -21,16 +21,22 @@ var brief = map[string]bool{
 	"jit_bytes_mapped": true, "text_mappings": true, "load_time_per_program": true, "free_time_per_program": true,
 }
 
-// ownSection are the metrics that no table of an architecture shows.
-func ownSection(name string) bool {
-	return strings.HasPrefix(name, "test_bpf_") || name == "pack_occupancy"
-}
+// directMapMetric and suiteMetric tell which metrics have sections of their own.
+func directMapMetric(name string) bool { return strings.HasPrefix(name, "directmap_") }
+func suiteMetric(name string) bool     { return strings.HasPrefix(name, "test_bpf_") }
 
 // metrics makes an architecture's tables, one per tier: tiers are never mixed.
 func (b *builder) metrics(arch string) Section {
 	s := Section{ID: "metrics-" + arch, Title: arch}
 	for _, tier := range []metric.Tier{metric.Layout, metric.Model, metric.Measured} {
-		if t := b.table(arch, tier); len(t.Rows) > 0 {
+		caption := b.tierCaption(arch, tier)
+		if tier == metric.Layout {
+			caption += b.loaded(arch)
+		}
+		t := b.table(caption, func(k rowKey) bool {
+			return k.arch == arch && b.tier(k) == tier && !directMapMetric(k.metric) && !suiteMetric(k.metric)
+		})
+		if len(t.Rows) > 0 {
 			s.Blocks = append(s.Blocks, t)
 		}
 	}
@@ -43,7 +49,7 @@ func (b *builder) metrics(arch string) Section {
 func (b *builder) tierCaption(arch string, tier metric.Tier) string {
 	switch tier {
 	case metric.Layout:
-		return "layout: counted from the kernel's own tables" + b.loaded(arch)
+		return "layout: counted from the kernel's own tables"
 	case metric.Model:
 		return "model: a simulation over a trace of instruction fetches"
 	}
@@ -67,8 +73,10 @@ func (b *builder) loaded(arch string) string {
 	return ", with " + Quantity("programs", n) + " loaded"
 }
 
-func (b *builder) table(arch string, tier metric.Tier) Table {
-	t := Table{Caption: b.tierCaption(arch, tier), Columns: []Column{{Title: "metric"}}}
+// table makes a table of the rows to keep: a column of values for every variant,
+// and one of changes for every variant but the baseline.
+func (b *builder) table(caption string, keep func(rowKey) bool) Table {
+	t := Table{Caption: caption, Columns: []Column{{Title: "metric"}}}
 	for _, v := range b.variants {
 		t.Columns = append(t.Columns, Column{Title: v})
 		if b.paired() && v != b.rec.Baseline {
@@ -76,10 +84,9 @@ func (b *builder) table(arch string, tier metric.Tier) Table {
 		}
 	}
 	for _, k := range b.rows {
-		if k.arch != arch || ownSection(k.metric) || b.tier(k) != tier {
-			continue
+		if keep(k) {
+			t.Rows = append(t.Rows, b.row(k))
 		}
-		t.Rows = append(t.Rows, b.row(k))
 	}
 	return t
 }
@@ -270,6 +277,13 @@ func (b *builder) directMap() []Section {
 			s.Blocks = append(s.Blocks, Para{Text: fmt.Sprintf("%s: %s on every kernel, whatever the number of programs.", a, Quantity(p.YUnit, y))})
 		} else if len(p.Series) > 0 {
 			s.Blocks = append(s.Blocks, p)
+		}
+		t := b.table(a+", "+b.tierCaption(a, metric.Layout), func(k rowKey) bool { return k.arch == a && directMapMetric(k.metric) })
+		for i := range t.Rows {
+			t.Rows[i].Detail = true // the plot has them, for the text form too
+		}
+		if len(t.Rows) > 0 {
+			s.Blocks = append(s.Blocks, t)
 		}
 	}
 	if len(s.Blocks) == 0 {

@@ -237,6 +237,16 @@ func xValues(p Plot) []float64 {
 	return xs
 }
 
+// valueAt returns a series' value at x with its unit.
+func valueAt(p Plot, s Series, x float64) string {
+	for i := range s.X {
+		if s.X[i] == x {
+			return Quantity(p.YUnit, s.Y[i])
+		}
+	}
+	return "n/m"
+}
+
 // maps writes a bar for every kernel: its JIT memory in the order of addresses,
 // each character the share of one stretch that holds code.
 func (t *text) maps(m Maps) {
