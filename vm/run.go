@@ -87,6 +87,11 @@ func start(ctx context.Context, m *Machine, also io.Writer) (_ *running, err err
 	portFile.Close()
 	go r.console.pump(r.conn)
 	if err := r.greet(ctx); err != nil {
+		// If QEMU is about to end by itself, what it says is worth waiting for.
+		select {
+		case <-r.qemu.Done():
+		case <-time.After(time.Second):
+		}
 		r.finish(nil)
 		return nil, r.startError(err)
 	}
@@ -108,15 +113,22 @@ func (r *running) greet(ctx context.Context) error {
 	return err
 }
 
+// errStart says that QEMU did not come as far as running the guest.
+var errStart = errors.New("start QEMU")
+
 // startError explains why a machine did not start: what QEMU itself said comes
 // before what we saw of it.
 func (r *running) startError(err error) error {
 	res, exit := r.qemu.Wait()
+	said := strings.TrimSpace(string(res.Stderr))
 	var ee *proc.ExitError
-	if errors.As(exit, &ee) && len(res.Stderr) > 0 {
-		return fault.Harnessf("start QEMU: %s (%s)", strings.TrimSpace(string(res.Stderr)), ee.State)
+	switch {
+	case said != "":
+		return fault.Harnessf("%w: %s", errStart, said)
+	case errors.As(exit, &ee):
+		return fault.Harnessf("%w: %s", errStart, ee.State)
 	}
-	return fmt.Errorf("start QEMU: %w", err)
+	return fmt.Errorf("%w: %w", errStart, err)
 }
 
 // finish ends QEMU, if it still lives, and everything that hung on it. It

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package vm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"packtest/internal/fault"
+)
+
+// fakeQEMU puts a shell script into PATH as qemu-system-s390x and returns a
+// machine that would run it.
+func fakeQEMU(t *testing.T, script string) Machine {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "qemu-system-s390x"), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	t.Setenv("TMPDIR", t.TempDir())
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return Machine{Arch: "s390x", Kernel: file, Initrd: file, Dir: t.TempDir()}
+}
+
+func never(context.Context, io.ReadWriter) error { return errors.New("nobody called") }
+
+// A QEMU that does not come as far as running the guest is an error that says
+// what it said, soon, and leaves nothing behind.
+func TestStartErrors(t *testing.T) {
+	for _, tc := range []struct{ name, script, want string }{
+		{"complains", "echo 'qemu: could not load kernel' >&2; exit 1", "could not load kernel"},
+		{"says nothing", "exit 7", "exit status 7"},
+		{"never answers", "exec sleep 1000", "did not answer within 300ms"},
+		{"never answers nor listens", "trap '' INT TERM; while :; do sleep 1; done", "did not answer within 300ms"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := fakeQEMU(t, tc.script)
+			m.Limits.Grace = 300 * time.Millisecond
+			began := time.Now()
+			o, err := Run(t.Context(), m, never)
+			if err == nil || !strings.Contains(err.Error(), tc.want) || fault.Of(err) != fault.Harness {
+				t.Errorf("%v, %v; want %s", o, err, tc.want)
+			}
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			if left, _ := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "*")); len(left) > 0 {
+				t.Errorf("left over: %v", left)
+			}
+		})
+	}
+}
+
+func TestInterruptedStart(t *testing.T) {
+	m := fakeQEMU(t, "exec sleep 1000")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, context.Canceled)
+	defer cancel()
+	_, err := Run(ctx, m, never)
+	if fault.Of(err) != fault.Interrupted {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestPrepareErrors(t *testing.T) {
+	good := fakeQEMU(t, "exit 0")
+	for _, tc := range []struct {
+		name   string
+		change func(*Machine)
+		want   string
+		kind   fault.Kind
+	}{
+		{"architecture", func(m *Machine) { m.Arch = "arm64" }, `unknown architecture "arm64"`, fault.Input},
+		{"accelerator", func(m *Machine) { m.Accel = "xen" }, `unknown accelerator "xen"`, fault.Input},
+		{"no folder", func(m *Machine) { m.Dir = "" }, "no folder", fault.Input},
+		{"KVM for another architecture", func(m *Machine) { m.Accel = KVM }, "KVM can't run s390x", fault.Input},
+		{"no kernel", func(m *Machine) { m.Kernel = "/no/kernel" }, "kernel: stat /no/kernel", fault.Harness},
+		{"no initramfs", func(m *Machine) { m.Initrd = "/no/initrd" }, "initramfs: stat /no/initrd", fault.Harness},
+		{"no QEMU", func(m *Machine) { t.Setenv("PATH", "/nowhere") }, "QEMU is missing", fault.Harness},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := good
+			tc.change(&m)
+			_, err := Run(t.Context(), m, never)
+			if err == nil || !strings.Contains(err.Error(), tc.want) || fault.Of(err) != tc.kind {
+				t.Errorf("%v (%s); want %s (%s)", err, fault.Of(err), tc.want, tc.kind)
+			}
+			if tc.name == "no QEMU" && fault.HintOf(err) != "apt-get install qemu-system-misc" {
+				t.Errorf("hint %q", fault.HintOf(err))
+			}
+		})
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, tc := range []struct {
+		m    Machine
+		want string
+	}{
+		{Machine{Arch: "s390x", Cmdline: []string{"oops=continue", "x=1"}},
+			"console=ttysclp0 oops=panic panic=-1 panic_on_warn=0 no_hash_pointers oops=continue x=1"},
+		{Machine{Arch: "x86_64", tscKHz: 2000000},
+			"console=ttyS0 reboot=t tsc=reliable tsc_early_khz=2000000 lpj=20000000 unknown_nmi_panic " +
+				"sysctl.kernel.panic_on_unrecovered_nmi=1 oops=panic panic=-1 panic_on_warn=0 no_hash_pointers"},
+	} {
+		if got := tc.m.CommandLine(); got != tc.want {
+			t.Errorf("%s\nwant %s", got, tc.want)
+		}
+	}
+}
+
+func TestSlowdown(t *testing.T) {
+	l := Limits{Boot: time.Second, Slowdown: 3}
+	if got := l.effective(TCG); got.Boot != 3*time.Second || got.Silence != 45*time.Second || got.Grace != 10*time.Second {
+		t.Errorf("under TCG: %+v", got)
+	}
+	if got := l.effective(KVM); got.Boot != time.Second || got.Silence != 15*time.Second {
+		t.Errorf("under KVM: %+v", got)
+	}
+}
+
+func TestTSC(t *testing.T) {
+	if hostArch() != "x86_64" {
+		t.Skip("this host has no time stamp counter")
+	}
+	if khz := tscKHz(); khz < 100_000 || khz > 10_000_000 {
+		t.Errorf("the time stamp counter goes at %d kHz?", khz)
+	}
+}
