@@ -10,7 +10,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 )
@@ -23,7 +22,8 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
+// run is packguest called by hand. It returns the exit code: 0 nothing wrong,
+// 1 a finding, 2 wrong usage, 3 it could not be carried out.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	fmt.Fprintln(stderr, "packguest: nothing to do")
-	return 2
+	return hand{stdin, stdout, stderr}.run(ctx, args)
 }

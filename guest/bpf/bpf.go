@@ -53,6 +53,7 @@ const (
 	cmdProgLoad      = 5
 	cmdProgTestRun   = 10
 	cmdProgNextID    = 11
+	cmdProgByID      = 13
 	cmdInfoByFD      = 15
 	instructionBytes = 8
 )
@@ -164,6 +165,17 @@ func TestRun(fd int, packet, ctxOut []byte, repeat int) (uint32, error) {
 		return 0, fmt.Errorf("run program: %w", err)
 	}
 	return attr.retval, nil
+}
+
+// ProgramByID returns a file descriptor for a loaded program, which keeps it
+// until it is closed.
+func ProgramByID(id uint32) (int, error) {
+	attr := struct{ id, next, flags uint32 }{id: id}
+	fd, err := call(cmdProgByID, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	if err != nil {
+		return -1, fmt.Errorf("open program %d: %w", id, err)
+	}
+	return fd, nil
 }
 
 // NextProgramID returns the lowest ID of a loaded program above id, and false
