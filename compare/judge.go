@@ -30,17 +30,20 @@ func ExitCode(v results.Verdict) int {
 // Judge draws the run's verdict from its record, with one sentence that says
 // why. It is closed: whatever it can't show to be right is no pass. A record
 // whose verdict says that the harness failed or the user ended the run keeps
-// it, since only the harness can know.
+// it, since only the harness can know; but what is proved stays proved, and a
+// finding on the candidate outweighs a harness that failed later.
 func Judge(rec *results.Record) (results.Verdict, string) {
-	if rec.Verdict == results.Interrupted || rec.Verdict == results.HarnessFailed {
-		why := rec.Why
-		if why == "" {
-			why = "the harness said so and gave no reason"
-		}
-		return rec.Verdict, why
-	}
 	problems := Audit(rec)
-	if v, why := failed(rec, problems); v != "" {
+	guilty, guiltyWhy := kernelAtFault(rec, problems)
+	switch {
+	case rec.Verdict == results.Interrupted:
+		return rec.Verdict, orElse(rec.Why, "the user ended the run")
+	case guilty:
+		return results.KernelFailed, guiltyWhy
+	case rec.Verdict == results.HarnessFailed:
+		return rec.Verdict, orElse(rec.Why, "the harness said so and gave no reason")
+	}
+	if v, why := incomplete(rec, problems); v != "" {
 		return v, why
 	}
 	if rec.Baseline == "" || rec.Baseline == rec.Candidate {
@@ -52,49 +55,61 @@ func Judge(rec *results.Record) (results.Verdict, string) {
 	return judgeChanges(rec, Between(rec, rec.Baseline, rec.Candidate).Changes)
 }
 
-// failed gives the verdicts that rest on findings and on what was not carried
-// out, the candidate's own faults first: what is proved stays proved, whatever
-// else went wrong. It returns "" if nothing stands in the way of comparing.
-func failed(rec *results.Record, problems []Problem) (results.Verdict, string) {
-	fs := SortFindings(rec)
-	if n := len(fs.New); n > 0 {
-		f := fs.New[0]
-		return results.KernelFailed, more(fmt.Sprintf("%s on %s: %s", f.Variant, f.Arch, f.Title), n)
+// kernelAtFault tells whether the candidate did something wrong that the
+// baseline didn't: a finding, a build that failed, a boot that ended early.
+func kernelAtFault(rec *results.Record, problems []Problem) (bool, string) {
+	if fs := SortFindings(rec).New; len(fs) > 0 {
+		f := fs[0]
+		return true, more(fmt.Sprintf("%s on %s: %s", f.Variant, f.Arch, f.Title), len(fs))
 	}
-	shared := map[string]bool{}
+	// A candidate that fails where the baseline does is not worse, and not proved.
+	baseline := map[string]bool{}
 	for _, p := range problems {
 		if p.Fault == faults.Kernel && p.Variant == rec.Baseline {
-			shared[p.Arch] = true
+			baseline[p.Arch] = true
 		}
 	}
-	pick := func(match func(Problem) bool) (string, bool) {
-		var what []string
-		for _, p := range problems {
-			if match(p) {
-				what = append(what, p.What)
-			}
-		}
-		if len(what) == 0 {
-			return "", false
-		}
-		return more(what[0], len(what)), true
-	}
-	// A candidate that fails as the baseline does is not worse, and not proved.
-	if why, ok := pick(func(p Problem) bool {
-		return p.Fault == faults.Kernel && p.Variant == rec.Candidate && !shared[p.Arch]
-	}); ok {
-		return results.KernelFailed, why
-	}
-	if why, ok := pick(func(p Problem) bool { return p.Fault == faults.Interrupted }); ok {
+	return first(problems, func(p Problem) bool {
+		return p.Fault == faults.Kernel && p.Variant == rec.Candidate && !baseline[p.Arch]
+	})
+}
+
+// incomplete gives the verdicts on runs that did not carry out their plan; "" if
+// nothing stands in the way of comparing. What a third variant's kernel did
+// wrong stands in the way of nothing.
+func incomplete(rec *results.Record, problems []Problem) (results.Verdict, string) {
+	if ok, why := first(problems, func(p Problem) bool { return p.Fault == faults.Interrupted }); ok {
 		return results.Interrupted, why
 	}
-	if why, ok := pick(func(p Problem) bool { return p.Fault != faults.Kernel }); ok {
+	if ok, why := first(problems, func(p Problem) bool { return p.Fault != faults.Kernel }); ok {
 		return results.HarnessFailed, why
 	}
-	if why, ok := pick(func(p Problem) bool { return p.Variant == rec.Candidate || p.Variant == rec.Baseline }); ok {
+	if ok, why := first(problems, func(p Problem) bool { return p.Variant == rec.Candidate || p.Variant == rec.Baseline }); ok {
 		return results.Inconclusive, why
 	}
 	return "", ""
+}
+
+// first returns what the first of the problems that match says, and how many
+// more there are.
+func first(problems []Problem, match func(Problem) bool) (bool, string) {
+	var what []string
+	for _, p := range problems {
+		if match(p) {
+			what = append(what, p.What)
+		}
+	}
+	if len(what) == 0 {
+		return false, ""
+	}
+	return true, more(what[0], len(what))
+}
+
+func orElse(s, or string) string {
+	if s == "" {
+		return or
+	}
+	return s
 }
 
 func judgeChanges(rec *results.Record, changes []Change) (results.Verdict, string) {

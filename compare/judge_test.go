@@ -144,7 +144,11 @@ func TestJudge(t *testing.T) {
 		{"an ending nobody classed", func(r *results.Record) { r.Boots[2].Ending = "odd" }, results.HarnessFailed, "odd"},
 		{"no ending", func(r *results.Record) { r.Boots[2].Ending = "" }, results.HarnessFailed, "nothing that was written down"},
 		{"interrupted boot", func(r *results.Record) { r.Boots[2].Ending, r.Boots[2].Fault = "interrupted", "interrupted" }, results.Interrupted, ""},
-		{"interrupted, says the harness", func(r *results.Record) { r.Verdict = results.Interrupted }, results.Interrupted, "no reason"},
+		{"interrupted, says the harness", func(r *results.Record) { r.Verdict = results.Interrupted }, results.Interrupted, "the user"},
+		{"failed, says the harness, after a finding", func(r *results.Record) {
+			r.Verdict, r.Why = results.HarnessFailed, "disk full"
+			r.Findings = []results.Finding{finding("pack", "boo")}
+		}, results.KernelFailed, "boo"},
 		{"failed, says the harness", func(r *results.Record) { r.Verdict, r.Why = results.HarnessFailed, "disk full" }, results.HarnessFailed, "disk full"},
 		{"an earlier pass is not believed", func(r *results.Record) {
 			r.Verdict = results.Pass
