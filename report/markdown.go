@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 )
 
 // Markdown writes the whole of d as GitHub-flavoured Markdown. Pictures become
@@ -57,7 +58,9 @@ func (m *markdown) block(b Block) {
 		m.plot(b)
 	case Maps:
 		m.printf("\n%s\n\n", md(b.Caption))
-		m.fenced(func(t *text) { t.maps(Maps{Caption: "bars", Maps: b.Maps}) })
+		m.printf("```\n")
+		(&text{w: m.w}).bars(b.Maps)
+		m.printf("```\n")
 	}
 }
 
@@ -116,20 +119,21 @@ func plotTable(p Plot) Table {
 	return t
 }
 
-// fenced writes what f writes in the text form as a block of code.
-func (m *markdown) fenced(f func(*text)) {
-	m.printf("```\n")
-	f(&text{w: m.w})
-	m.printf("```\n")
-}
-
-// md makes text safe to stand in a line or a table cell of Markdown.
+// md makes text safe to stand in a line or a table cell of Markdown. An
+// underscore inside a word is one already.
 func md(s string) string {
-	s = strings.Join(strings.Fields(printable(s)), " ")
+	rs := []rune(strings.Join(strings.Fields(printable(s)), " "))
+	inWord := func(i int) bool {
+		return i >= 0 && i < len(rs) && (unicode.IsLetter(rs[i]) || unicode.IsDigit(rs[i]))
+	}
 	var b strings.Builder
-	for _, r := range s {
+	for i, r := range rs {
 		switch r {
-		case '\\', '`', '*', '_', '[', ']', '<', '>', '|', '#', '~', '{', '}':
+		case '_':
+			if !inWord(i-1) || !inWord(i+1) {
+				b.WriteByte('\\')
+			}
+		case '\\', '`', '*', '[', ']', '<', '>', '|', '#', '~':
 			b.WriteByte('\\')
 		case '&':
 			b.WriteString("&amp;")

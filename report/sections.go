@@ -141,7 +141,7 @@ func (b *builder) provenance() Section {
 	for _, s := range p.Series {
 		add(false, "series", fmt.Sprintf("%s, %s, sha256 %s", s.Name, countOf(len(s.Patches), "patch"), short(s.SHA256)))
 		for i, name := range s.Patches {
-			add(true, fmt.Sprintf("%s %d", s.Name, i+1), name)
+			add(true, fmt.Sprintf("%s, patch %d", s.Name, i+1), name)
 		}
 	}
 	for _, tool := range slices.Sorted(maps.Keys(p.Tools)) {

@@ -113,7 +113,8 @@ func (t *text) section(s Section) {
 		case Plot:
 			t.plot(b)
 		case Maps:
-			t.maps(b)
+			t.para("  ", b.Caption, 4, Muted)
+			t.bars(b.Maps)
 		}
 	}
 }
@@ -247,14 +248,13 @@ func valueAt(p Plot, s Series, x float64) string {
 	return "n/m"
 }
 
-// maps writes a bar for every kernel: its JIT memory in the order of addresses,
+// bars writes a bar for every kernel: its JIT memory in the order of addresses,
 // each character the share of one stretch that holds code.
-func (t *text) maps(m Maps) {
-	t.para("  ", m.Caption, 4, Muted)
-	grid := make([][]string, len(m.Maps))
-	for i, one := range m.Maps {
-		e := measure(one.Regions)
-		grid[i] = []string{clip(printable(one.Variant), 16), countOf(len(one.Regions), "area"), Quantity("bytes", float64(e.pages)*pageBytes), fmt.Sprintf("%.0f %% used", e.share())}
+func (t *text) bars(maps []Map) {
+	grid := make([][]string, len(maps))
+	for i, m := range maps {
+		e := measure(m.Regions)
+		grid[i] = []string{clip(printable(m.Variant), 16), countOf(len(m.Regions), "area"), Quantity("bytes", float64(e.pages)*pageBytes), fmt.Sprintf("%.0f %% used", e.share())}
 	}
 	widths := make([]int, 4)
 	for _, g := range grid {
@@ -264,7 +264,7 @@ func (t *text) maps(m Maps) {
 	}
 	left := columns - 4 - widths[0] - 6 - widths[1] - widths[2] - widths[3]
 	for i, g := range grid {
-		t.line(fmt.Sprintf("  %s  %s  %s  %s  %s", pad(g[0], widths[0]), t.bar(density(m.Maps[i].Regions, max(left, 8))),
+		t.line(fmt.Sprintf("  %s  %s  %s  %s  %s", pad(g[0], widths[0]), t.bar(density(maps[i].Regions, max(left, 8))),
 			padLeft(g[1], widths[1]), padLeft(g[2], widths[2]), padLeft(g[3], widths[3])))
 	}
 }
