@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/bluekeyes/go-gitdiff/gitdiff"
@@ -136,14 +138,22 @@ func Parse(name string, body []byte) (Patch, error) {
 // Touching returns the patches of the stack that change file, as SERIES/PATCH,
 // in order.
 func Touching(stack []Series, file string) []string {
+	return which(stack, func(p Patch) bool { return slices.Contains(p.Files, file) })
+}
+
+// Mentioning returns the patches of the stack whose text has word in it, as
+// SERIES/PATCH, in order.
+func Mentioning(stack []Series, word string) []string {
+	whole := regexp.MustCompile(`\b` + regexp.QuoteMeta(word) + `\b`)
+	return which(stack, func(p Patch) bool { return whole.Match(p.Body) })
+}
+
+func which(stack []Series, wanted func(Patch) bool) []string {
 	var out []string
 	for _, s := range stack {
 		for _, p := range s.Patches {
-			for _, f := range p.Files {
-				if f == file {
-					out = append(out, s.Name+"/"+p.Name)
-					break
-				}
+			if wanted(p) {
+				out = append(out, s.Name+"/"+p.Name)
 			}
 		}
 	}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+// Package build makes bootable kernels: it configures and compiles a commit for
+// an architecture, out of tree and reproducibly, keeps every kernel under a key
+// made of all that goes into it, and compiles only what a patch touches when
+// another variant was built before. Getting the source is kernel/source's part,
+// patching it kernel/series', and booting it nobody's here.
+package build
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"packtest/internal/cache"
+	"packtest/internal/fault"
+	"packtest/kernel/kconfig"
+	"packtest/kernel/series"
+	"packtest/kernel/source"
+)
+
+// Cell is one kernel to build.
+type Cell struct {
+	// Arch is "x86_64" or "s390x".
+	Arch string
+	// Variant is only used in messages.
+	Variant string
+	// Config names the set of fragments; kernels that share it, the
+	// architecture and the base also share a build tree.
+	Config string
+	Base   *source.Base
+	// Commit is in the base's repository: the base with Stack applied.
+	Commit string
+	// Stack is what was applied, to say which patch a compiler error came with.
+	Stack     []series.Series
+	Fragments []kconfig.Fragment
+}
+
+// Kernel is a finished kernel; its files lie in the cache and must not change.
+type Kernel struct {
+	Arch, Variant, Config string
+	// Image is the bzImage, and SHA256 its sum: two cells whose sums are equal
+	// are the same kernel.
+	Image, SHA256 string
+	// Boot is what QEMU is given to boot: on x86_64 an ELF file for PVH, which
+	// needs no decompressing, elsewhere the same as Image.
+	Boot string
+	// SystemMap and ConfigFile are the symbol table and the effective .config.
+	SystemMap, ConfigFile string
+	// Modules are the modules' files: test_bpf.ko.
+	Modules []string
+	// Objects is how many kernel objects were compiled to make it, and Seconds
+	// how long that took, both by the build that did it.
+	Objects int
+	Seconds float64
+	// Incremental says that the build tree had another variant in it before,
+	// so that Objects is not all there is.
+	Incremental bool
+	// Cached says that nothing was built this time.
+	Cached bool
+	// Toolchain names compiler and linker with their versions.
+	Toolchain string
+	// Key is the kernel's key in the cache.
+	Key string
+}
+
+// Progress says how far a build has come. Total is 0 and ETA negative as long
+// as they are not known.
+type Progress struct {
+	Done, Total int
+	ETA         time.Duration
+	// What is the object being compiled, or the step.
+	What string
+}
+
+// Options are how to build, as opposed to what.
+type Options struct {
+	// Jobs is how many compilers run at once; 0 is one.
+	Jobs int
+	// Progress is called for every object, from one goroutine at a time.
+	Progress func(Progress)
+	// Say gets one line for whatever takes long or was mended.
+	Say func(string)
+}
+
+const entryKind = "kernel"
+
+// recipe is part of every key: raise it when the same input would be built
+// into something else.
+const recipe = "1"
+
+// meta is what kernel.json in an entry holds.
+type meta struct {
+	Objects     int     `json:"objects"`
+	Seconds     float64 `json:"seconds"`
+	Incremental bool    `json:"incremental"`
+	Toolchain   string  `json:"toolchain"`
+}
+
+// Build returns the cell's kernel, from the cache or by building it. The error
+// is a *ToolError, *kconfig.UnmetError, *CompileError or *source.SpaceError
+// where it is one of these, and the context's when it was ended; the build tree
+// stays usable whatever happened.
+func Build(ctx context.Context, c *cache.Cache, cell Cell, o Options) (*Kernel, error) {
+	if o.Say == nil {
+		o.Say = func(string) {}
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	if o.Jobs < 1 {
+		o.Jobs = 1
+	}
+	arch, err := archOf(cell.Arch)
+	if err != nil {
+		return nil, err
+	}
+	toolchain, err := arch.toolchain(ctx)
+	if err != nil {
+		return nil, err
+	}
+	config, err := kconfig.Merge(cell.Fragments)
+	if err != nil {
+		return nil, err
+	}
+	// The tree, not the commit: a changelog doesn't change the kernel.
+	tree, err := cell.Base.Git().Run(ctx, "rev-parse", "--verify", cell.Commit+"^{tree}")
+	if err != nil {
+		return nil, fmt.Errorf("build %s: %w", cell.name(), err)
+	}
+	key := cache.Key(recipe, cell.Arch, tree, config, toolchain)
+
+	k, err := load(c, cell, key)
+	if err == nil {
+		return k, nil
+	}
+	if !isMissing(err, o.Say) {
+		return nil, err
+	}
+	// One lock for the source files and every build tree made from them.
+	unlock, err := c.Lock(ctx, cell.Base.LockName(), func(holder string) {
+		o.Say(fmt.Sprintf("%s: waiting for %s, which is building from %s", cell.name(), holder, cell.Base.Name))
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if k, err := load(c, cell, key); err == nil {
+		return k, nil // whoever we waited for has built it
+	} else if !isMissing(err, o.Say) {
+		return nil, err
+	}
+	t, err := openTree(c, cell)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{arch: arch, cell: cell, tree: t, opts: o, started: time.Now()}
+	if err := b.run(ctx, config); err != nil {
+		return nil, source.NoSpace(err, t.dir)
+	}
+	m := meta{Objects: b.count.done, Seconds: time.Since(b.started).Seconds(), Incremental: b.incremental, Toolchain: toolchain}
+	if _, err := c.Put(entryKind, key, func(dir string) error { return b.collect(ctx, dir, m) }); err != nil {
+		return nil, source.NoSpace(fmt.Errorf("keep %s: %w", cell.name(), err), c.Root())
+	}
+	k, err = load(c, cell, key)
+	if err != nil {
+		return nil, err
+	}
+	k.Cached = false
+	return k, nil
+}
+
+func (c Cell) name() string {
+	return fmt.Sprintf("%s/%s/%s", c.Variant, c.Arch, c.Config)
+}
+
+func isMissing(err error, say func(string)) bool {
+	var corrupt *cache.CorruptError
+	if errors.As(err, &corrupt) {
+		say(fmt.Sprintf("%v; building it again", corrupt))
+		return true
+	}
+	return errors.Is(err, cache.ErrMiss)
+}
+
+// Files of an entry.
+const (
+	imageFile  = "bzImage"
+	bootFile   = "vmlinux"
+	mapFile    = "System.map"
+	configFile = "config"
+	moduleFile = "test_bpf.ko"
+	metaFile   = "kernel.json"
+)
+
+func load(c *cache.Cache, cell Cell, key string) (*Kernel, error) {
+	e, err := c.Get(entryKind, key)
+	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(e.Path(metaFile))
+	if err != nil {
+		return nil, fmt.Errorf("read the kernel in the cache: %w", err)
+	}
+	var m meta
+	if err := json.Unmarshal(b, &m); err != nil {
+		return nil, fmt.Errorf("read %s: %w", e.Path(metaFile), err)
+	}
+	k := &Kernel{
+		Arch: cell.Arch, Variant: cell.Variant, Config: cell.Config,
+		Image: e.Path(imageFile), SHA256: e.Sums[imageFile], Boot: e.Path(imageFile),
+		SystemMap: e.Path(mapFile), ConfigFile: e.Path(configFile),
+		Objects: m.Objects, Seconds: m.Seconds, Incremental: m.Incremental,
+		Cached: true, Toolchain: m.Toolchain, Key: key,
+	}
+	if _, ok := e.Sums[bootFile]; ok {
+		k.Boot = e.Path(bootFile)
+	}
+	if _, ok := e.Sums[moduleFile]; ok {
+		k.Modules = []string{e.Path(moduleFile)}
+	}
+	return k, nil
+}
+
+// collect copies what the build made into an entry's folder.
+func (b *builder) collect(ctx context.Context, dir string, m meta) error {
+	files := map[string]string{
+		filepath.Join("arch", b.arch.srcArch, "boot/bzImage"): imageFile,
+		"System.map": mapFile,
+		".config":    configFile,
+	}
+	for from, to := range files {
+		if err := copyFile(filepath.Join(b.tree.dir, from), filepath.Join(dir, to)); err != nil {
+			return err
+		}
+	}
+	strip := func(from, to string, how string) error {
+		_, err := b.arch.binutil(ctx, "strip", how, "-o", filepath.Join(dir, to), filepath.Join(b.tree.dir, from))
+		return err
+	}
+	if b.arch.bootsELF {
+		if err := strip("vmlinux", bootFile, "--strip-all"); err != nil {
+			return err
+		}
+	}
+	if b.hasModules() {
+		if err := strip("lib/test_bpf.ko", moduleFile, "--strip-debug"); err != nil {
+			return err
+		}
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return cache.WriteFile(filepath.Join(dir, metaFile), append(text, '\n'), 0o644)
+}
+
+func copyFile(from, to string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return fmt.Errorf("the build left no %s: %w", filepath.Base(from), err)
+	}
+	return cache.WriteFile(to, b, 0o644)
+}
+
+// EffectiveConfig returns the text of the kernel's .config.
+func (k *Kernel) EffectiveConfig() (string, error) {
+	b, err := os.ReadFile(k.ConfigFile)
+	if err != nil {
+		return "", fmt.Errorf("read the kernel's configuration: %w", err)
+	}
+	return string(b), nil
+}
+
+// Architectures returns the architectures that Build knows.
+func Architectures() []string { return []string{"x86_64", "s390x"} }
+
+func archOf(name string) (arch, error) {
+	for _, a := range architectures() {
+		if a.name == name {
+			return a, nil
+		}
+	}
+	return arch{}, fault.Inputf("unknown architecture %q (x86_64 or s390x)", name)
+}

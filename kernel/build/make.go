@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"packtest/internal/cache"
+	"packtest/internal/proc"
+	"packtest/kernel/kconfig"
+)
+
+// builder is one build at work.
+type builder struct {
+	arch        arch
+	cell        Cell
+	tree        *buildTree
+	opts        Options
+	started     time.Time
+	source      string // the folder of source files
+	effective   kconfig.Effective
+	count       counter
+	incremental bool
+}
+
+// makeArgs is the one place that says how kernels are built. Everything that
+// would differ from day to day or from machine to machine is fixed.
+func (b *builder) makeArgs(args ...string) []string {
+	return append([]string{
+		"make", "-C", b.source, "O=" + b.tree.dir, "ARCH=" + b.arch.srcArch, "CROSS_COMPILE=" + b.arch.prefix,
+		"KBUILD_BUILD_TIMESTAMP=Sun Jan  1 00:00:00 UTC 2006", "KBUILD_BUILD_USER=packtest",
+		"KBUILD_BUILD_HOST=packtest", "KBUILD_BUILD_VERSION=1",
+		"LOCALVERSION=", // or a "+" would say that this is no release
+	}, args...)
+}
+
+// run checks out, configures and compiles.
+func (b *builder) run(ctx context.Context, config string) error {
+	b.incremental = len(b.tree.Commits) > 0
+	var err error
+	b.opts.Progress(Progress{ETA: -1, What: "source"})
+	if b.source, err = b.cell.Base.Checkout(ctx, b.cell.Commit, b.tree.Commits...); err != nil {
+		return err
+	}
+	// From here on it is the build that is timed, not the copying of files.
+	b.started = time.Now()
+	if err := b.tree.begin(b.cell.Commit); err != nil {
+		return err
+	}
+	b.opts.Progress(Progress{ETA: -1, What: "configuration"})
+	if err := b.configure(ctx, config); err != nil {
+		return err
+	}
+	b.count = counter{total: b.dryRun(ctx), started: time.Now(), now: time.Now, report: b.opts.Progress}
+	args := append(b.makeArgs("-j"+strconv.Itoa(b.opts.Jobs)), b.targets()...)
+	res, err := proc.Run(ctx, proc.Cmd{Argv: args, Line: b.count.line})
+	var exit *proc.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return compileError(b.cell, b.source, string(res.Stderr))
+	case err != nil:
+		return fmt.Errorf("build %s: %w", b.cell.name(), err)
+	}
+	return b.tree.end(b.cell.Commit)
+}
+
+// targets are what is made: the image, and modules if the configuration has any.
+func (b *builder) targets() []string {
+	if b.hasModules() {
+		return []string{"bzImage", "modules"}
+	}
+	return []string{"bzImage"}
+}
+
+func (b *builder) hasModules() bool { return b.effective.Value("TEST_BPF") == "m" }
+
+// configure runs Kconfig and checks that it took every setting.
+func (b *builder) configure(ctx context.Context, config string) error {
+	requested := filepath.Join(b.tree.dir, ".packtest.config")
+	if err := cache.WriteFile(requested, []byte(config), 0o644); err != nil {
+		return err
+	}
+	_, err := proc.Run(ctx, proc.Cmd{Argv: b.makeArgs("--silent", "KCONFIG_ALLCONFIG="+requested, "allnoconfig")})
+	if err != nil {
+		return fmt.Errorf("configure %s: %w", b.cell.name(), err)
+	}
+	text, err := os.ReadFile(filepath.Join(b.tree.dir, ".config"))
+	if err != nil {
+		return fmt.Errorf("configure %s: %w", b.cell.name(), err)
+	}
+	b.effective = kconfig.ParseEffective(string(text))
+	if kconfig.Check(b.cell.Fragments, b.effective, nil) == nil {
+		return nil
+	}
+	// Reading the Kconfig files takes a moment, so only to explain.
+	symbols, err := kconfig.ReadSymbols(os.DirFS(b.source), b.arch.srcArch)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("configure %s: %w", b.cell.name(), kconfig.Check(b.cell.Fragments, b.effective, symbols))
+}
+
+// dryRun asks make what it would do and counts the objects: the total for the
+// progress, 0 if it can't be told. In an empty tree make stops before the last
+// steps, some 30 objects short; the counter corrects itself there.
+func (b *builder) dryRun(ctx context.Context) int {
+	total := 0
+	_, _ = proc.Run(ctx, proc.Cmd{
+		Argv:   b.makeArgs(append([]string{"--dry-run", "V=0"}, b.targets()...)...),
+		Stdout: lineFunc(func(line string) { total += len(dryObject.FindAllString(line, -1)) }),
+	})
+	return total
+}
+
+// lineFunc is a writer that hands on whole lines and keeps none.
+func lineFunc(f func(string)) *lineSplitter { return &lineSplitter{f: f} }
+
+type lineSplitter struct {
+	f    func(string)
+	rest strings.Builder
+}
+
+func (l *lineSplitter) Write(p []byte) (int, error) {
+	for line := range strings.Lines(string(p)) {
+		l.rest.WriteString(line)
+		if strings.HasSuffix(line, "\n") {
+			l.f(strings.TrimSuffix(l.rest.String(), "\n"))
+			l.rest.Reset()
+		}
+	}
+	return len(p), nil
+}

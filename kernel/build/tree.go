@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package build
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"packtest/internal/cache"
+	"packtest/kernel/source"
+)
+
+// buildSpace is what a build tree takes, in bytes: 450 MB in the debugging
+// configuration, rounded up.
+const buildSpace = 700 << 20
+
+// buildTree is the folder that make's O= names. Variants share it, so that going
+// from one to the next compiles only what differs.
+type buildTree struct {
+	dir   string // O=
+	state string // the state file, beside it
+	// Commits are those whose objects may be in the tree: one after a build
+	// that ended well, more after one that broke off.
+	Commits []string `json:"commits"`
+	// Unfinished says that the last build did not end well.
+	Unfinished bool `json:"unfinished"`
+}
+
+func openTree(c *cache.Cache, cell Cell) (*buildTree, error) {
+	top, err := c.Tree(fmt.Sprintf("build/%s-%s-%s", cell.Base.Name, cell.Arch, cell.Config))
+	if err != nil {
+		return nil, err
+	}
+	t := &buildTree{dir: filepath.Join(top, "obj"), state: filepath.Join(top, "state.json")}
+	b, err := os.ReadFile(t.state)
+	if err == nil {
+		err = json.Unmarshal(b, t)
+	}
+	if err != nil {
+		// Without knowing what is in it, a build tree is worthless.
+		if err := os.RemoveAll(t.dir); err != nil {
+			return nil, fmt.Errorf("empty the build tree: %w", err)
+		}
+		t.Commits, t.Unfinished = nil, false
+	}
+	if err := os.MkdirAll(t.dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the build tree: %w", err)
+	}
+	if len(t.Commits) == 0 {
+		return t, source.NeedSpace(t.dir, buildSpace)
+	}
+	return t, nil
+}
+
+// begin notes that commit's objects are about to get into the tree. If the last
+// build was cut short it first removes what may be half-written.
+func (t *buildTree) begin(commit string) error {
+	if t.Unfinished {
+		if err := t.mend(); err != nil {
+			return fmt.Errorf("mend the build tree after a build that broke off: %w", err)
+		}
+	}
+	known := false
+	for _, c := range t.Commits {
+		known = known || c == commit
+	}
+	if !known {
+		t.Commits = append(t.Commits, commit)
+	}
+	t.Unfinished = true
+	return t.save()
+}
+
+// end notes that the tree holds commit's objects and no others.
+func (t *buildTree) end(commit string) error {
+	t.Commits, t.Unfinished = []string{commit}, false
+	return t.save()
+}
+
+func (t *buildTree) save() error {
+	b, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	return cache.WriteFile(t.state, append(b, '\n'), 0o644)
+}
+
+// mend removes what a killed compiler, archiver or linker may have left half
+// done, which make would take for finished because it is new. kbuild writes
+// .X.o.cmd when X.o is finished: an object that is newer is suspect. Archives
+// and what is linked from them are quickly made again.
+func (t *buildTree) mend() error {
+	return filepath.WalkDir(t.dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		switch {
+		case strings.HasSuffix(name, ".a"), strings.HasPrefix(name, "vmlinux"), strings.HasPrefix(name, ".tmp_vmlinux"),
+			strings.HasPrefix(name, "bzImage"), strings.HasSuffix(name, ".ko"), strings.HasSuffix(name, ".tmp"):
+			return os.Remove(p)
+		case strings.HasSuffix(name, ".cmd"), strings.HasSuffix(name, ".d"), filepath.Ext(name) == ".c", filepath.Ext(name) == ".h":
+			return nil
+		}
+		cmd, err := os.Stat(filepath.Join(filepath.Dir(p), "."+name+".cmd"))
+		if errors.Is(err, fs.ErrNotExist) {
+			if filepath.Ext(name) == ".o" {
+				return os.Remove(p)
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		st, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if st.ModTime().After(cmd.ModTime()) {
+			return os.Remove(p)
+		}
+		return nil
+	})
+}
