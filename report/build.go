@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"packtest/compare"
+	"packtest/metric"
 	"packtest/results"
 )
 
@@ -60,7 +61,7 @@ type builder struct {
 type rowKey struct{ arch, scenario, metric, labels string }
 
 func keyOf(c compare.Change) rowKey {
-	return rowKey{c.Arch, c.Scenario, c.Metric, labelText(c.Labels)}
+	return rowKey{c.Arch, c.Scenario, c.Metric, metric.LabelString(c.Labels)}
 }
 
 func (b *builder) gather() {

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -135,4 +136,15 @@ func wrap(text string, w, first, hang int) []string {
 		}
 	}
 	return append(lines, line)
+}
+
+// countOf counts things: "1 patch", "2 patches".
+func countOf(n int, what string) string {
+	switch {
+	case n == 1:
+		return "1 " + what
+	case strings.HasSuffix(what, "ch"):
+		what += "e"
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
