@@ -11,8 +11,8 @@
 PREFIX ?= /usr/local
 ARGS   ?=
 
-# setup prints to stderr what it installs; find-go prints the go to use.
-GO = $$(scripts/find-go)
+# find-go prints the go to use; programs that run go themselves find it in PATH.
+GO = go=$$(scripts/find-go) && PATH="$${go%/*}:$$PATH" && export PATH &&
 
 .PHONY: all run test unit bench build setup install vet clean
 
@@ -23,8 +23,8 @@ setup:
 
 # What runs in the guests is compiled here, once, and put into the binary.
 build: setup
-	@go=$(GO) && $$go run ./initramfs/bake && \
-	$$go build -trimpath -ldflags "-X main.version=$$(git describe --always --dirty 2>/dev/null || echo devel)" -o bin/packtest ./cmd/packtest
+	@$(GO) go run ./initramfs/bake && \
+	go build -trimpath -ldflags "-X main.version=$$(git describe --always --dirty 2>/dev/null || echo devel)" -o bin/packtest ./cmd/packtest
 
 run: build
 	@bin/packtest run $(ARGS)
@@ -33,17 +33,17 @@ run: build
 # two cores). PACKTEST_REQUIRE=1 makes a test fail where it would be skipped
 # because the machine lacks something.
 test: build vet
-	@go=$(GO) && PACKTEST_REQUIRE=1 $$go tool gotestsum --format pkgname -- -count=1 -timeout 80m ./...
+	@$(GO) PACKTEST_REQUIRE=1 go tool gotestsum --format pkgname -- -count=1 -timeout 80m ./...
 
 # The tests that need no kernel: seconds.
 unit: build vet
-	@go=$(GO) && $$go test -short ./...
+	@$(GO) go test -short ./...
 
 vet:
-	@go=$(GO) && $$go vet ./... && $$go tool staticcheck ./...
+	@$(GO) go vet ./... && go tool staticcheck ./...
 
 bench: build
-	@go=$(GO) && PACKTEST_BENCH=1 $$go test -run '^$$' -bench . -benchtime 1x -timeout 3h ./...
+	@$(GO) PACKTEST_BENCH=1 go test -run '^$$' -bench . -benchtime 1x -timeout 3h ./...
 
 install: build
 	install -D -m 0755 bin/packtest $(DESTDIR)$(PREFIX)/bin/packtest

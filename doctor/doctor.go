@@ -72,9 +72,9 @@ func Tools() []Tool {
 // files returns the needed things that are no programs: path, package, purpose.
 func files() [][3]string {
 	return [][3]string{
-	{"/usr/src/linux-source-6.1.tar.xz", "linux-source-6.1", "the default kernel source"},
-	{"/usr/include/libelf.h", "libelf-dev", "building kernels (objtool)"},
-	{"/usr/include/openssl/bio.h", "libssl-dev", "building kernels"},
+		{"/usr/src/linux-source-6.1.tar.xz", "linux-source-6.1", "the default kernel source"},
+		{"/usr/include/libelf.h", "libelf-dev", "building kernels (objtool)"},
+		{"/usr/include/openssl/bio.h", "libssl-dev", "building kernels"},
 	}
 }
 

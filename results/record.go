@@ -113,8 +113,11 @@ type Cell struct {
 	Objects      int     `json:"objects"`
 	BuildSeconds float64 `json:"build_seconds"`
 	Cached       bool    `json:"cached"`
-	ConfigSHA256 string  `json:"config_sha256"`
-	ConfigFile   string  `json:"config_file"` // in the run's folder
+	// Incremental is set if that build found another variant's objects and
+	// compiled only what differs: Objects is then not all of the kernel.
+	Incremental  bool   `json:"incremental,omitempty"`
+	ConfigSHA256 string `json:"config_sha256"`
+	ConfigFile   string `json:"config_file"` // in the run's folder
 	// SameAs names the variant whose image is this one's, byte for byte.
 	SameAs string `json:"same_as,omitempty"`
 	// Error is set if the cell could not be built, and Fault then says whose

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+// Command packtest builds kernels with and without a series that changes how
+// BPF programs get executable memory, boots them, and says what is wrong and
+// what the series buys. It turns flags into requests and outcomes into exit
+// codes; how anything works is left to the packages below.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"packtest/internal/cache"
+	"packtest/internal/fault"
+)
+
+// version is set when a release is built.
+var version = "devel"
+
+func main() {
+	ctx, stop := interruptible(context.Background(), os.Stderr)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// interruptible returns a context that ends at the first SIGINT, SIGTERM or
+// SIGHUP; a second one ends packtest at once.
+func interruptible(parent context.Context, stderr io.Writer) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(parent)
+	ch := make(chan os.Signal, 2)
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		<-ch
+		fmt.Fprintln(stderr, "packtest: interrupted, cleaning up (once more to kill)")
+		cancel()
+		<-ch
+		os.Exit(fault.Interrupted.ExitCode())
+	}()
+	return ctx, func() { signal.Stop(ch); cancel() }
+}
+
+// cli is every verb and what they have in common.
+type cli struct {
+	Run     runCmd     `cmd:"" help:"Build the kernels, boot them, measure and compare."`
+	Report  reportCmd  `cmd:"" help:"Show a run again, in any format."`
+	History historyCmd `cmd:"" help:"List the runs."`
+	Shell   shellCmd   `cmd:"" help:"Boot one kernel and look around in it."`
+	Doctor  doctorCmd  `cmd:"" help:"Say what this machine lacks, and the command that mends it."`
+	GC      gcCmd      `cmd:"" name:"gc" help:"Show what the cache holds and remove what is old."`
+
+	Cache   string           `help:"Cache folder (default: $XDG_CACHE_HOME/packtest or ~/.cache/packtest)." placeholder:"DIR"`
+	Results string           `help:"Folder of the runs." default:"results" placeholder:"DIR"`
+	Version kong.VersionFlag `help:"Print the version."`
+}
+
+// world is what verbs get of the process and the machine.
+type world struct {
+	ctx            context.Context
+	args           []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	now            func() time.Time
+	cacheDir       string
+	resultsDir     string
+}
+
+func (w *world) openCache() (*cache.Cache, error) {
+	root := w.cacheDir
+	if root == "" {
+		var err error
+		if root, err = cache.DefaultRoot(); err != nil {
+			return nil, err
+		}
+	}
+	return cache.Open(root)
+}
+
+// exitCode is an error that only chooses the exit code: what there was to say
+// has been said.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// helpAsked is thrown by kong's exit hook after it printed help or the version.
+type helpAsked int
+
+// run is packtest without the process around it. It returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case helpAsked:
+			code = int(v)
+		default:
+			panic(v)
+		}
+	}()
+	var c cli
+	parser, err := kong.New(&c, kong.Name("packtest"),
+		kong.Description("Is a series that changes how BPF programs get executable memory right on x86_64 and s390x, and what does it buy?"),
+		kong.Writers(stdout, stderr), kong.Vars{"version": "packtest " + version},
+		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Exit(func(code int) { panic(helpAsked(code)) }))
+	if err != nil {
+		return complain(stderr, err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	kctx, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(stderr, "packtest: %v\npacktest: see packtest --help\n", err)
+		return fault.Input.ExitCode()
+	}
+	w := &world{ctx: ctx, args: args, stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, cacheDir: c.Cache, resultsDir: c.Results}
+	return complain(stderr, kctx.Run(w))
+}
+
+// complain says what went wrong and how to go on, and returns the exit code.
+func complain(stderr io.Writer, err error) int {
+	var code exitCode
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintf(stderr, "packtest: %v\n", err)
+	if hint := fault.HintOf(err); hint != "" {
+		fmt.Fprintf(stderr, "packtest: %s\n", hint)
+	}
+	return fault.Of(err).ExitCode()
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"packtest/lab"
+)
+
+// progress shows a run's events: lines everywhere, and on a terminal a bar for
+// each thing that is under way.
+type progress struct {
+	out     io.Writer
+	bars    *mpb.Progress // nil where there is no terminal
+	going   map[string]*mpb.Bar
+	what    map[string]*string
+	started time.Time
+	quiet   map[string]time.Time // when a line was last printed for a thing
+}
+
+func newProgress(stderr io.Writer) *progress {
+	p := &progress{out: stderr, going: map[string]*mpb.Bar{}, what: map[string]*string{}, quiet: map[string]time.Time{}}
+	if isTerminal(stderr) && os.Getenv("TERM") != "dumb" {
+		p.bars = mpb.New(mpb.WithOutput(stderr), mpb.WithWidth(30), mpb.WithRefreshRate(200*time.Millisecond))
+		p.out = p.bars
+	}
+	return p
+}
+
+// Without a terminal, a thing that goes on for long gets a line this often.
+const quietTime = 30 * time.Second
+
+func (p *progress) event(e lab.Event) {
+	if p.started.IsZero() {
+		p.started = e.At
+	}
+	key := fmt.Sprint(e.Stage, e.Arch, e.Variant, e.Boot)
+	if e.State == lab.Going {
+		p.goOn(key, e)
+		return
+	}
+	p.drop(key)
+	if e.State == lab.Begun {
+		p.quiet[key] = e.At
+		if p.bars != nil {
+			return // its bar will show it
+		}
+		if e.Stage == lab.StageBoot {
+			return // over within seconds; the line at its end is enough
+		}
+	}
+	p.line(e, e.Text)
+}
+
+func (p *progress) goOn(key string, e lab.Event) {
+	if p.bars == nil {
+		if e.At.Sub(p.quiet[key]) >= quietTime {
+			p.quiet[key] = e.At
+			p.line(e, e.Text+fraction(e))
+		}
+		return
+	}
+	b := p.going[key]
+	if b == nil {
+		what := new(string)
+		p.what[key] = what
+		b = p.bars.AddBar(int64(e.Total), mpb.BarRemoveOnComplete(),
+			mpb.PrependDecorators(decor.Name(subject(e), decor.WC{W: 28, C: decor.DindentRight})),
+			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return *what })))
+		p.going[key] = b
+	}
+	*p.what[key] = strings.TrimSpace(fraction(e) + " " + clip(e.Text, 40))
+	b.SetTotal(int64(e.Total), false)
+	b.SetCurrent(int64(e.Done))
+}
+
+func (p *progress) drop(key string) {
+	if b := p.going[key]; b != nil {
+		b.Abort(true)
+		b.Wait()
+		delete(p.going, key)
+	}
+}
+
+// close takes the bars away.
+func (p *progress) close() {
+	for key := range p.going {
+		p.drop(key)
+	}
+	if p.bars != nil {
+		p.bars.Wait()
+		p.bars = nil
+	}
+}
+
+// line prints "[ 12s] build s390x pack: ...".
+func (p *progress) line(e lab.Event, text string) {
+	s := subject(e)
+	state := ""
+	switch e.State {
+	case lab.Failed:
+		state = "FAILED: "
+	case lab.Begun:
+		state = "begun "
+	}
+	if s != "" {
+		s += ": "
+	}
+	fmt.Fprintf(p.out, "[%5s] %s%s%s\n", e.At.Sub(p.started).Round(time.Second), s, state, text)
+}
+
+func subject(e lab.Event) string {
+	parts := []string{}
+	for _, s := range []string{string(e.Stage), e.Arch, e.Variant} {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	if e.Boot > 0 {
+		parts = append(parts, fmt.Sprintf("#%d", e.Boot))
+	}
+	return strings.Join(parts, " ")
+}
+
+func fraction(e lab.Event) string {
+	s := ""
+	if e.Total > 0 {
+		s = fmt.Sprintf(" %d/%d", e.Done, e.Total)
+	} else if e.Done > 0 {
+		s = fmt.Sprintf(" %d", e.Done)
+	}
+	if e.Left > 0 {
+		s += fmt.Sprintf(", about %s left", e.Left.Round(time.Second))
+	}
+	return s
+}
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n-3] + "..."
+	}
+	return s
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+
+	"packtest/compare"
+	"packtest/internal/cache"
+	"packtest/internal/fault"
+	"packtest/kconfigs"
+	"packtest/lab"
+	"packtest/patches"
+	"packtest/plan"
+	"packtest/report"
+	"packtest/results"
+	"packtest/vm"
+)
+
+// runCmd is `packtest run`.
+type runCmd struct {
+	Plan string `help:"Plan file (TOML); flags change what it says." placeholder:"FILE"`
+	planFlags
+	Scenario []string `help:"Only these scenarios: directmap, load, drain, test_bpf." placeholder:"NAME" sep:","`
+	Variant  []string `help:"Only these variants." placeholder:"NAME" sep:","`
+	Arch     []string `help:"Only these architectures: x86_64, s390x." placeholder:"ARCH" sep:","`
+	Boots    int      `help:"How often each kernel is booted for the timed scenarios." placeholder:"N"`
+	Programs int      `help:"How many programs the load scenario loads, up to 10000." placeholder:"N"`
+	Seed     *uint64  `help:"Seed of sizes, programs and orders." placeholder:"N"`
+	Parallel int      `help:"VMs at once." placeholder:"N"`
+	Format   string   `help:"Format of the report on standard output: text, json, html or markdown." default:"text" placeholder:"FORMAT"`
+}
+
+// planFlags are the flags that choose kernels, for every verb that needs one.
+type planFlags struct {
+	Base   string `help:"Kernel source: debian:linux-source-6.1, debian:SUITE/PACKAGE or a tarball." placeholder:"BASE"`
+	Tree   string `help:"A git tree of your own, at a revision; it is not changed." placeholder:"PATH[@REV]"`
+	Config string `help:"Kernel configuration: measure or debug." placeholder:"NAME"`
+	Accel  string `help:"Accelerator: auto, kvm or tcg." placeholder:"NAME"`
+}
+
+// Help is shown by --help.
+func (runCmd) Help() string {
+	return `Examples:
+  packtest run                                   nopack, pack and upstream on both architectures
+  packtest run --arch s390x --scenario load      one architecture, one scenario
+  packtest run --tree ~/linux@v6.1.100           the same on a tree of your own
+  packtest run --plan mine.toml --boots 8
+
+Exit code: 0 nothing wrong, 1 a regression or a finding, 2 the input is wrong,
+3 the harness or the machine failed, 130 interrupted.`
+}
+
+func (f planFlags) apply(p *plan.Plan) error {
+	if f.Base != "" && f.Tree != "" {
+		return fault.Inputf("--base and --tree both name the kernel source: give one")
+	}
+	if f.Base != "" {
+		p.Base = f.Base
+	}
+	if f.Tree != "" {
+		p.Base = "tree:" + f.Tree
+	}
+	if f.Config != "" {
+		p.Config = f.Config
+	}
+	if f.Accel != "" {
+		p.VM.Accelerator = f.Accel
+	}
+	return nil
+}
+
+// asPlan reads the plan file, if there is one, and lays the flags over it.
+func (c *runCmd) asPlan() (*plan.Plan, string, error) {
+	p, text := plan.Default(), ""
+	if c.Plan != "" {
+		var err error
+		if p, text, err = plan.Load(c.Plan); err != nil {
+			return nil, "", err
+		}
+	}
+	if err := c.planFlags.apply(p); err != nil {
+		return nil, "", err
+	}
+	if err := p.Keep(c.Arch, c.Variant, c.Scenario); err != nil {
+		return nil, "", err
+	}
+	if c.Boots != 0 {
+		p.Boots = c.Boots
+	}
+	if c.Parallel != 0 {
+		p.Parallel = c.Parallel
+	}
+	if c.Seed != nil {
+		p.Seed = *c.Seed
+	}
+	if c.Programs != 0 {
+		for i := range p.Scenarios {
+			if p.Scenarios[i].Name == "load" {
+				p.Scenarios[i].Programs = c.Programs
+			}
+		}
+	}
+	return p, text, p.Validate()
+}
+
+// Run carries out the run and prints its report.
+func (c *runCmd) Run(w *world) error {
+	if err := checkFormat(c.Format); err != nil {
+		return err
+	}
+	p, text, err := c.asPlan()
+	if err != nil {
+		return err
+	}
+	l, err := w.newLab()
+	if err != nil {
+		return err
+	}
+	progress := newProgress(w.stderr)
+	l.Events = progress.event
+	rec, err := l.Run(w.ctx, lab.Request{Plan: p, PlanText: text, Command: append([]string{"packtest"}, w.args...)})
+	progress.close()
+	if rec == nil {
+		return err
+	}
+	if saveErr := writeReports(l.Store, rec); saveErr != nil {
+		return saveErr
+	}
+	if err != nil {
+		fmt.Fprintf(w.stderr, "packtest: what there is so far is in %s\n", l.Store.Dir(rec.ID))
+		return err
+	}
+	if err := render(w.stdout, c.Format, rec, colourful(w.stdout)); err != nil {
+		return err
+	}
+	fmt.Fprintf(w.stderr, "\npacktest: %s: record.json, report.txt, report.html, consoles and configs\n", l.Store.Dir(rec.ID))
+	if code := compare.ExitCode(rec.Verdict); code != 0 {
+		return exitCode(code)
+	}
+	return nil
+}
+
+func (w *world) newLab() (*lab.Lab, error) {
+	c, err := w.openCache()
+	if err != nil {
+		return nil, err
+	}
+	return &lab.Lab{
+		Cache: c, Store: results.NewStore(w.resultsDir),
+		Patches: patches.FS(), Kconfigs: kconfigs.FS(),
+		Now: w.now, Version: version, Boot: vm.Run,
+	}, nil
+}
+
+// writeReports leaves the report in the run's folder, as text and as a page.
+func writeReports(store *results.Store, rec *results.Record) error {
+	for name, format := range map[string]string{"report.txt": "text", "report.html": "html"} {
+		var b bytes.Buffer
+		if err := report.Write(&b, format, rec); err != nil {
+			return err
+		}
+		if err := cache.WriteFile(filepath.Join(store.Dir(rec.ID), name), b.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package lab
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"packtest/guest/wire"
+	"packtest/initramfs"
+	"packtest/internal/fault"
+	"packtest/plan"
+	"packtest/results"
+	"packtest/vm"
+)
+
+// boot is one start of one cell's kernel that the plan asks for.
+type boot struct {
+	*cell
+	number int
+	job    wire.Job
+	// keep is set if the outcome belongs to the kernel image and is kept with it.
+	keep bool
+}
+
+// testModule is where a guest finds the kernel's own JIT suite.
+const testModule = "/lib/modules/test_bpf.ko"
+
+// schedule lists the boots of a plan: the direct map, which only a fresh kernel
+// shows, then the timed scenarios round by round with the variants interleaved,
+// so that a machine that slows down slows all of them, and last the kernel's own
+// suite, which belongs to the image.
+func schedule(p *plan.Plan, cells []*cell) []*boot {
+	var fresh, rounds, kept []wire.ScenarioSpec
+	for _, s := range p.Scenarios {
+		spec := p.Spec(s)
+		switch {
+		case timed(s.Name):
+			rounds = append(rounds, spec)
+		case s.Name == "test_bpf":
+			spec.Module = testModule
+			kept = append(kept, spec)
+		default:
+			fresh = append(fresh, spec)
+		}
+	}
+	var boots []*boot
+	count := map[*cell]int{}
+	add := func(scenarios []wire.ScenarioSpec, keep bool) {
+		if len(scenarios) == 0 {
+			return
+		}
+		for _, c := range cells {
+			if c.kernel == nil {
+				continue
+			}
+			count[c]++
+			boots = append(boots, &boot{cell: c, number: count[c], job: wire.Job{Scenarios: scenarios}, keep: keep})
+		}
+	}
+	add(fresh, false)
+	for range p.Boots {
+		add(rounds, false)
+	}
+	add(kept, true)
+	return boots
+}
+
+// planned says what the schedule sets out to do, for the record.
+func planned(p *plan.Plan) []results.Planned {
+	var out []results.Planned
+	for _, arch := range p.Arches {
+		for _, v := range p.Variants {
+			for _, s := range p.Scenarios {
+				boots := 1
+				if timed(s.Name) {
+					boots = p.Boots
+				}
+				out = append(out, results.Planned{Arch: arch, Variant: v.Name, Scenario: s.Name, Boots: boots})
+			}
+		}
+	}
+	return out
+}
+
+// timed tells whether a scenario is repeated in every round: its noisy figures
+// need one value from each of several boots. The direct map needs a kernel that
+// has loaded nothing yet, once; the kernel's own suite belongs to the image.
+func timed(scenario string) bool { return scenario != "directmap" && scenario != "test_bpf" }
+
+func (b *boot) names() []string {
+	var names []string
+	for _, s := range b.job.Scenarios {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// outcome is what one boot came to, ready for the record.
+type outcome struct {
+	Boot       results.Boot         `json:"boot"`
+	Samples    []results.Sample     `json:"samples"`
+	Findings   []results.Finding    `json:"findings"`
+	Unmeasured []results.Unmeasured `json:"not_measured"`
+	Layouts    []results.Layout     `json:"layouts"`
+	// console is the path of the console's text; QEMU's own messages lie beside it.
+	console string
+	// harness is set if the boot failed for no fault of the kernel's.
+	harness error
+}
+
+// bootCells carries out the schedule, several VMs at once.
+func (r *run) bootCells(ctx context.Context) error {
+	boots := schedule(r.plan, r.cells)
+	if len(boots) == 0 {
+		return nil // nothing was built; the record says so
+	}
+	accel, err := r.accelerators(ctx)
+	if err != nil {
+		return err
+	}
+	initrds, cleanup, err := r.makeInitrds()
+	if err != nil {
+		return err
+	}
+	defer cleanup()
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.parallel())
+	for i, b := range boots {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			r.emit(Event{Stage: StageBoot, State: Begun, Arch: b.arch, Variant: b.variant, Boot: b.number, Done: i, Total: len(boots), Text: join(b.names())})
+			o, err := r.bootKept(ctx, b, accel[b.arch], initrds[b.cell])
+			if err != nil {
+				return err
+			}
+			if err := r.recordBoot(o); err != nil {
+				return err
+			}
+			state := Finished
+			if o.Boot.Ending != string(vm.Done) {
+				state = Failed
+			}
+			text := fmt.Sprintf("%s: %s", join(b.names()), o.Boot.Ending)
+			if o.Boot.Kept {
+				text = fmt.Sprintf("%s: kept from %s", join(b.names()), o.Boot.Started.Format("2006-01-02 15:04"))
+			}
+			r.emit(Event{Stage: StageBoot, State: state, Arch: b.arch, Variant: b.variant, Boot: b.number, Done: i + 1, Total: len(boots), Text: text})
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// bootTwice boots b, and once more if it failed for the harness's own fault.
+// What the kernel did wrong is never tried again, and what it did wrong before
+// the harness failed is kept.
+func (r *run) bootTwice(ctx context.Context, b *boot, accel, initrd string) (*outcome, error) {
+	o, err := r.bootOnce(ctx, b, accel, initrd)
+	if err != nil || o.harness == nil {
+		return o, err
+	}
+	why := fmt.Sprintf("%s %s, boot %d: tried again, because the first try failed for no fault of the kernel's: %v", b.arch, b.variant, b.number, o.harness)
+	r.note("%s", why)
+	if err := r.update(func(rec *results.Record) { rec.Notes = append(rec.Notes, why) }); err != nil {
+		return nil, err
+	}
+	second, err := r.bootOnce(ctx, b, accel, initrd)
+	if err != nil {
+		return nil, err
+	}
+	second.Findings = append(o.Findings, second.Findings...)
+	return second, nil
+}
+
+// bootOnce boots b and turns what happened into an outcome.
+func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*outcome, error) {
+	dir, err := os.MkdirTemp(r.dir, ".boot-")
+	if err != nil {
+		return nil, fmt.Errorf("boot %s %s: %w", b.arch, b.variant, err)
+	}
+	defer os.RemoveAll(dir)
+	m := r.machine(b.cell, accel, initrd, dir)
+	started := r.Now().UTC()
+	tr := &transcript{}
+	talkTo := func(ctx context.Context, port io.ReadWriter) error {
+		var err error
+		tr, err = talk(ctx, port, b.job, expectation{arch: b.arch, configSum: b.configSum}, func(msg wire.Message) {
+			if msg.Progress != nil {
+				r.emit(Event{Stage: StageBoot, State: Going, Arch: b.arch, Variant: b.variant, Boot: b.number,
+					Text: msg.Scenario + " " + msg.Progress.What, Done: msg.Progress.Done, Total: msg.Progress.Total})
+			}
+		})
+		return err
+	}
+	vo, err := r.Boot(ctx, m, talkTo)
+	if err != nil {
+		return nil, fmt.Errorf("boot %s %s: %w", b.arch, b.variant, err)
+	}
+	if vo.Ending == vm.Interrupted {
+		return nil, context.Cause(ctx)
+	}
+	o := r.outcomeOf(b, m, vo, tr, started)
+	o.console, err = r.keepConsole(b, vo.ConsolePath)
+	if err != nil {
+		return nil, err
+	}
+	o.Boot.Console, err = filepath.Rel(r.dir, o.console)
+	return o, err
+}
+
+// machine describes the VM that boots a cell.
+func (r *run) machine(c *cell, accel, initrd, dir string) vm.Machine {
+	return vm.Machine{
+		Arch: c.arch, Kernel: c.kernel.Boot, Initrd: initrd, Cmdline: Cmdline(),
+		CPUs: r.plan.VM.CPUs, MemoryMiB: r.plan.VM.MemoryMiB, Accel: accel, Dir: dir,
+	}
+}
+
+// Cmdline returns the kernel parameters that every boot has.
+//
+// nokaslr and the fixed mitigations keep the layout the same on every machine:
+// "Enabling IBPB for BPF" steers programs to other packs by the host's CPU. The
+// addresses in /proc/vmallocinfo must not be hashed. An oops ends the run, a
+// WARN does not: it is a finding of its own.
+func Cmdline() []string {
+	return []string{"nokaslr", "no_hash_pointers", "mitigations=off", "oops=panic", "panic=-1", "panic_on_warn=0"}
+}
+
+func (r *run) keepConsole(b *boot, from string) (string, error) {
+	to := filepath.Join(r.dir, "consoles", fmt.Sprintf("%s-%s-%d.log", b.arch, b.variant, b.number))
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return "", fmt.Errorf("keep the console: %w", err)
+	}
+	// A first try's console is kept beside the second's.
+	if _, err := os.Stat(to); err == nil {
+		if err := os.Rename(to, to+".first-try"); err != nil {
+			return "", fmt.Errorf("keep the console: %w", err)
+		}
+	}
+	if err := os.Rename(from, to); err != nil {
+		return "", fmt.Errorf("keep the console: %w", err)
+	}
+	return to, nil
+}
+
+// makeInitrds writes each cell's initramfs into the run's folder for the time
+// of the run.
+func (r *run) makeInitrds() (map[*cell]string, func(), error) {
+	dir, err := os.MkdirTemp(r.dir, ".initrd-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the initramfs: %w", err)
+	}
+	cleanup := func() { os.RemoveAll(dir) }
+	out := map[*cell]string{}
+	for _, c := range r.cells {
+		if c.kernel == nil {
+			continue
+		}
+		path := filepath.Join(dir, c.arch+"-"+c.variant+".cpio")
+		if err := writeInitrd(path, c.arch, initramfs.Measure, c.kernel.Modules); err != nil {
+			cleanup()
+			return nil, nil, err
+		}
+		out[c] = path
+	}
+	return out, cleanup, nil
+}
+
+func writeInitrd(path, arch string, fl initramfs.Flavour, modules []string) error {
+	var files []initramfs.File
+	for _, m := range modules {
+		files = append(files, initramfs.File{Path: "/lib/modules/" + filepath.Base(m), Source: m, Mode: 0o644})
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("make the initramfs: %w", err)
+	}
+	err = initramfs.Build(arch, fl, files, f)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return fmt.Errorf("make the initramfs for %s: %w", arch, err)
+	}
+	return nil
+}
+
+// accelerators decides, for each architecture, what to boot with.
+func (r *run) accelerators(ctx context.Context) (map[string]string, error) {
+	out := map[string]string{}
+	for _, c := range r.cells {
+		if c.kernel == nil || out[c.arch] != "" {
+			continue
+		}
+		dir, err := os.MkdirTemp(r.dir, ".accel-")
+		if err != nil {
+			return nil, fmt.Errorf("choose an accelerator: %w", err)
+		}
+		defer os.RemoveAll(dir)
+		initrd := filepath.Join(dir, "initrd.cpio")
+		if err := writeInitrd(initrd, c.arch, initramfs.Measure, nil); err != nil {
+			return nil, err
+		}
+		accel, why, err := vm.DetectAccel(ctx, r.Cache, r.plan.VM.Accelerator, c.arch, r.machine(c, "", initrd, dir))
+		if err != nil {
+			return nil, err
+		}
+		out[c.arch] = accel
+		r.emit(Event{Stage: StageBoot, State: Noted, Arch: c.arch, Text: fmt.Sprintf("accelerator %s: %s", accel, why)})
+	}
+	return out, r.update(func(rec *results.Record) { rec.Provenance.Accelerator = out })
+}
+
+func (r *run) recordBoot(o *outcome) error {
+	if err := r.update(func(rec *results.Record) {
+		rec.Boots = append(rec.Boots, o.Boot)
+		rec.Findings = append(rec.Findings, o.Findings...)
+		rec.Unmeasured = mergeUnmeasured(rec.Unmeasured, o.Unmeasured)
+		rec.Samples = mergeSamples(rec.Samples, o.Samples)
+		rec.Layouts = mergeLayouts(rec.Layouts, o.Layouts)
+	}); err != nil {
+		return err
+	}
+	if o.harness != nil && fault.Of(o.harness) == fault.Input {
+		return o.harness
+	}
+	return nil
+}

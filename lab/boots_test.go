@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"packtest/guest/wire"
+	"packtest/internal/cache"
+	"packtest/internal/fault"
+	"packtest/kernel/build"
+	"packtest/metric"
+	"packtest/plan"
+	"packtest/results"
+	"packtest/vm"
+	"packtest/vm/console"
+)
+
+func TestScheduleInterleaves(t *testing.T) {
+	p := plan.Default()
+	p.Boots = 2
+	cells := []*cell{
+		{arch: "x86_64", variant: "nopack", kernel: &build.Kernel{}},
+		{arch: "x86_64", variant: "pack", kernel: &build.Kernel{}},
+		{arch: "x86_64", variant: "broken"},
+	}
+	var got []string
+	for _, b := range schedule(p, cells) {
+		got = append(got, fmt.Sprintf("%s#%d %s %v", b.variant, b.number, join(b.names()), b.keep))
+	}
+	want := []string{
+		"nopack#1 directmap false", "pack#1 directmap false",
+		"nopack#2 load+drain false", "pack#2 load+drain false",
+		"nopack#3 load+drain false", "pack#3 load+drain false",
+		"nopack#4 test_bpf true", "pack#4 test_bpf true",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("schedule:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// fakeVM is a machine without QEMU: each boot takes the next script, which says
+// what the guest does and how the boot ends.
+type fakeVM struct {
+	scripts []fakeBoot
+	boots   int
+}
+
+type fakeBoot struct {
+	ending vm.Ending
+	detail string
+	events []console.Event
+	says   []wire.Message // after hello
+}
+
+func (f *fakeVM) run(ctx context.Context, m vm.Machine, g vm.Guest) (*vm.Outcome, error) {
+	s := f.scripts[f.boots]
+	f.boots++
+	path := filepath.Join(m.Dir, "console.log")
+	if err := os.WriteFile(path, []byte(fmt.Sprintf("boot %d\n", f.boots)), 0o644); err != nil {
+		return nil, err
+	}
+	host, guest := net.Pipe()
+	defer host.Close()
+	go func() {
+		defer guest.Close()
+		w := wire.NewWriter(guest)
+		if w.Write(wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: m.Arch, Release: "6.1.0"}}) != nil {
+			return
+		}
+		if _, err := wire.NewReader(guest).Read(); err != nil {
+			return
+		}
+		for _, msg := range s.says {
+			if w.Write(msg) != nil {
+				return
+			}
+		}
+	}()
+	err := g(ctx, host)
+	if s.ending == vm.Done && err != nil {
+		return nil, err
+	}
+	return &vm.Outcome{Ending: s.ending, Detail: s.detail, Events: s.events, ConsolePath: path,
+		Ready: time.Second, Elapsed: 2 * time.Second, QEMU: "7.2", Accelerator: m.Accel, TalkErr: err}, nil
+}
+
+func well(values ...float64) []wire.Message {
+	var msgs []wire.Message
+	msgs = append(msgs, wire.Message{Type: wire.TypeBegin, Scenario: "load"})
+	for _, v := range values {
+		s := metric.New("jit_pages", nil, v)
+		msgs = append(msgs, wire.Message{Type: wire.TypeSample, Scenario: "load", Sample: &s})
+	}
+	return append(msgs,
+		wire.Message{Type: wire.TypeEnd, Scenario: "load", End: &wire.End{}},
+		wire.Message{Type: wire.TypeDone, Done: &wire.Done{Scenarios: 1}})
+}
+
+// testRun returns a run in an empty lab whose VMs follow the scripts.
+func testRun(t *testing.T, c *cache.Cache, scripts ...fakeBoot) (*run, *fakeVM) {
+	t.Helper()
+	f := &fakeVM{scripts: scripts}
+	l := &Lab{Cache: c, Store: results.NewStore(t.TempDir()), Now: time.Now, Boot: f.run}
+	r := &run{Lab: l, plan: plan.Default()}
+	id, err := l.Store.Create(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.dir = l.Store.Dir(id)
+	r.rec = &results.Record{Schema: results.Schema, ID: id, Baseline: "nopack", Candidate: "pack"}
+	return r, f
+}
+
+func testBoot(keep bool) *boot {
+	return &boot{cell: &cell{arch: "s390x", variant: "pack", kernel: &build.Kernel{SHA256: "aa"}}, number: 1, keep: keep,
+		job: wire.Job{Scenarios: []wire.ScenarioSpec{{Name: "load"}}}}
+}
+
+func openCache(t *testing.T) *cache.Cache {
+	t.Helper()
+	c, err := cache.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func initrdFile(t *testing.T) string {
+	t.Helper()
+	p := filepath.Join(t.TempDir(), "initrd")
+	if err := os.WriteFile(p, []byte("cpio"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestBootEndings(t *testing.T) {
+	warn := console.Event{Kind: "warning", Title: "WARNING in bpf_prog_pack_free", Lines: []string{"WARNING: CPU: 0"}}
+	panicked := console.Event{Kind: "panic", Title: "Kernel panic - not syncing", Lines: []string{"Kernel panic"}}
+	for _, tc := range []struct {
+		name     string
+		scripts  []fakeBoot
+		boots    int    // how many there must be
+		ending   string // of the one that is recorded
+		samples  int
+		findings []string
+		notes    int
+	}{
+		{"done", []fakeBoot{{ending: vm.Done, says: well(3)}}, 1, "done", 2, nil, 0},
+		{"a WARN is a finding", []fakeBoot{{ending: vm.Done, says: well(3), events: []console.Event{warn}}}, 1, "done", 2, []string{"WARNING in bpf_prog_pack_free"}, 0},
+		{"a panic is not tried again, its figures don't count",
+			[]fakeBoot{{ending: vm.Panic, says: well(3), events: []console.Event{panicked}}, {ending: vm.Done, says: well(3)}}, 1, "panic", 0, []string{"Kernel panic - not syncing"}, 0},
+		{"a silent hang is a finding", []fakeBoot{{ending: vm.Hang, detail: "no output for 150 s"}}, 1, "hang", 0, []string{"the kernel did not get to the end of the boot"}, 0},
+		{"a harness failure is tried again once", []fakeBoot{{ending: vm.QEMUDied}, {ending: vm.Done, says: well(3)}}, 2, "done", 2, nil, 1},
+		{"and no more than once", []fakeBoot{{ending: vm.QEMUDied}, {ending: vm.QEMUDied}, {ending: vm.Done}}, 2, "qemu-died", 0, nil, 1},
+		{"a WARN before the harness failed is not lost", []fakeBoot{{ending: vm.QEMUDied, events: []console.Event{warn}}, {ending: vm.Done, says: well(3)}}, 2, "done", 2, []string{"WARNING in bpf_prog_pack_free"}, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r, f := testRun(t, openCache(t), tc.scripts...)
+			o, err := r.bootKept(t.Context(), testBoot(false), vm.TCG, initrdFile(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.recordBoot(o); err != nil {
+				t.Fatal(err)
+			}
+			if f.boots != tc.boots || r.rec.Boots[0].Ending != tc.ending || len(r.rec.Samples) != tc.samples || len(r.rec.Notes) != tc.notes {
+				t.Errorf("%d boots, ending %s, %d samples, notes %q", f.boots, r.rec.Boots[0].Ending, len(r.rec.Samples), r.rec.Notes)
+			}
+			var titles []string
+			for _, x := range r.rec.Findings {
+				titles = append(titles, x.Title)
+			}
+			if strings.Join(titles, "|") != strings.Join(tc.findings, "|") {
+				t.Errorf("findings %q, want %q", titles, tc.findings)
+			}
+			consoles, _ := filepath.Glob(filepath.Join(r.dir, "consoles", "*"))
+			if len(consoles) != tc.boots {
+				t.Errorf("consoles: %q", consoles)
+			}
+			if left, _ := filepath.Glob(filepath.Join(r.dir, ".*")); len(left) != 0 {
+				t.Errorf("left behind: %q", left)
+			}
+		})
+	}
+}
+
+func TestKeptOutcomes(t *testing.T) {
+	c, initrd := openCache(t), initrdFile(t)
+	first, f := testRun(t, c, fakeBoot{ending: vm.Done, says: well(3)})
+	if _, err := first.bootKept(t.Context(), testBoot(true), vm.TCG, initrd); err != nil {
+		t.Fatal(err)
+	}
+	if f.boots != 1 {
+		t.Fatalf("%d boots", f.boots)
+	}
+
+	second, f := testRun(t, c)
+	o, err := second.bootKept(t.Context(), testBoot(true), vm.TCG, initrd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.boots != 0 || !o.Boot.Kept || len(o.Samples) != 2 || o.Boot.Started.IsZero() {
+		t.Errorf("%d boots; outcome %+v", f.boots, o)
+	}
+	if b, _ := os.ReadFile(filepath.Join(second.dir, o.Boot.Console)); string(b) != "boot 1\n" {
+		t.Errorf("the kept console is %q", b)
+	}
+
+	// Another image has an outcome of its own.
+	other := testBoot(true)
+	other.kernel = &build.Kernel{SHA256: "bb"}
+	third, f := testRun(t, c, fakeBoot{ending: vm.Done, says: well(4)})
+	if _, err := third.bootKept(t.Context(), other, vm.TCG, initrd); err != nil || f.boots != 1 {
+		t.Errorf("%d boots, %v", f.boots, err)
+	}
+}
+
+// What failed is never kept, and what was kept and has changed is made again.
+func TestKeptOutcomesAreTrustworthy(t *testing.T) {
+	c, initrd := openCache(t), initrdFile(t)
+	for range 2 {
+		r, f := testRun(t, c, fakeBoot{ending: vm.Panic})
+		if _, err := r.bootKept(t.Context(), testBoot(true), vm.TCG, initrd); err != nil || f.boots != 1 {
+			t.Fatalf("%d boots, %v", f.boots, err)
+		}
+	}
+	r, _ := testRun(t, c, fakeBoot{ending: vm.Done, says: well(3)})
+	if _, err := r.bootKept(t.Context(), testBoot(true), vm.TCG, initrd); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob(filepath.Join(c.Root(), "entries", keptKind, "*", "outcome.json"))
+	if len(files) != 1 {
+		t.Fatalf("kept: %q", files)
+	}
+	if err := os.WriteFile(files[0], []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r, f := testRun(t, c, fakeBoot{ending: vm.Done, says: well(3)})
+	var noted string
+	r.Events = func(e Event) { noted += e.Text }
+	if _, err := r.bootKept(t.Context(), testBoot(true), vm.TCG, initrd); err != nil || f.boots != 1 {
+		t.Errorf("%d boots, %v", f.boots, err)
+	}
+	if !strings.Contains(noted, "corrupt") {
+		t.Errorf("nobody was told: %q", noted)
+	}
+}
+
+func TestInterruptedBoot(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r, _ := testRun(t, openCache(t), fakeBoot{ending: vm.Interrupted})
+	_, err := r.bootKept(ctx, testBoot(false), vm.TCG, initrdFile(t))
+	if fault.Of(err) != fault.Interrupted {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestFinishNeverFlattersAFailure(t *testing.T) {
+	for _, tc := range []struct {
+		cause error
+		want  results.Verdict
+	}{
+		{fmt.Errorf("build: %w", context.Canceled), results.Interrupted},
+		{errors.New("no space left on device"), results.HarnessFailed},
+		{nil, results.HarnessFailed}, // nothing was planned or done
+	} {
+		r, _ := testRun(t, openCache(t))
+		rec, err := r.finish(tc.cause)
+		if rec.Verdict != tc.want || !errors.Is(err, tc.cause) {
+			t.Errorf("cause %v: verdict %s (%s), err %v", tc.cause, rec.Verdict, rec.Why, err)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"packtest/internal/cache"
+	"packtest/vm"
+)
+
+// bootKept boots b; if its outcome belongs to the kernel image, an outcome that
+// was kept with the same image, initramfs and machine is used instead.
+// Only an outcome that came to its end without the harness failing is kept;
+// findings are kept with it, and reported every time.
+func (r *run) bootKept(ctx context.Context, b *boot, accel, initrd string) (*outcome, error) {
+	if !b.keep {
+		return r.bootTwice(ctx, b, accel, initrd)
+	}
+	key, err := r.keptKey(b, accel, initrd)
+	if err != nil {
+		return nil, err
+	}
+	o, err := r.loadKept(b, key)
+	var corrupt *cache.CorruptError
+	switch {
+	case err == nil:
+		return o, nil
+	case errors.As(err, &corrupt):
+		r.note("%v: it is made again", err)
+	case !errors.Is(err, cache.ErrMiss):
+		return nil, err
+	}
+	o, err = r.bootTwice(ctx, b, accel, initrd)
+	if err != nil || o.harness != nil || o.Boot.Ending != string(vm.Done) {
+		return o, err
+	}
+	return o, r.saveKept(key, o)
+}
+
+const keptKind = "kept"
+
+// keptKey is made of all that decides what the suite does; the guest and the
+// module are in the initramfs.
+func (r *run) keptKey(b *boot, accel, initrd string) (string, error) {
+	job, err := json.Marshal(b.job)
+	if err != nil {
+		return "", err
+	}
+	sum, err := cache.FileSum(initrd)
+	if err != nil {
+		return "", fmt.Errorf("look up the kept outcome of %s %s: %w", b.arch, b.variant, err)
+	}
+	return cache.Key("1", b.arch, b.kernel.SHA256, sum, accel, string(job), fmt.Sprint(r.plan.VM), fmt.Sprint(Cmdline())), nil
+}
+
+// loadKept puts a kept outcome into this run. It may have been made under
+// another variant's name, if the images are the same.
+func (r *run) loadKept(b *boot, key string) (*outcome, error) {
+	e, err := r.Cache.Get(keptKind, key)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := os.ReadFile(e.Path("outcome.json"))
+	if err != nil {
+		return nil, fmt.Errorf("read a kept outcome: %w", err)
+	}
+	var o outcome
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return nil, fmt.Errorf("read a kept outcome: %w", err)
+	}
+	o.Boot.Variant, o.Boot.Number, o.Boot.Kept = b.variant, b.number, true
+	for i := range o.Samples {
+		o.Samples[i].Variant = b.variant
+	}
+	for i := range o.Findings {
+		o.Findings[i].Variant, o.Findings[i].Boot = b.variant, b.number
+	}
+	for i := range o.Unmeasured {
+		o.Unmeasured[i].Variant = b.variant
+	}
+	for i := range o.Layouts {
+		o.Layouts[i].Variant = b.variant
+	}
+	console, err := os.ReadFile(e.Path("console.log"))
+	if err != nil {
+		return nil, fmt.Errorf("read a kept outcome: %w", err)
+	}
+	tmp := filepath.Join(r.dir, fmt.Sprintf(".kept-%s-%s", b.arch, b.variant))
+	if err := cache.WriteFile(tmp, console, 0o644); err != nil {
+		return nil, err
+	}
+	if o.console, err = r.keepConsole(b, tmp); err != nil {
+		return nil, err
+	}
+	o.Boot.Console, err = filepath.Rel(r.dir, o.console)
+	return &o, err
+}
+
+func (r *run) saveKept(key string, o *outcome) error {
+	_, err := r.Cache.Put(keptKind, key, func(dir string) error {
+		console, err := os.ReadFile(o.console)
+		if err != nil {
+			return fmt.Errorf("keep an outcome: %w", err)
+		}
+		raw, err := json.MarshalIndent(o, "", " ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "console.log"), console, 0o644); err != nil {
+			return fmt.Errorf("keep an outcome: %w", err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "outcome.json"), raw, 0o644); err != nil {
+			return fmt.Errorf("keep an outcome: %w", err)
+		}
+		return nil
+	})
+	return err
+}

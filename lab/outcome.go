@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package lab
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"packtest/internal/fault"
+	"packtest/metric"
+	"packtest/results"
+	"packtest/vm"
+)
+
+// outcomeOf turns how a VM ended and what its guest said into an outcome.
+func (r *run) outcomeOf(b *boot, m vm.Machine, vo *vm.Outcome, tr *transcript, started time.Time) *outcome {
+	o := &outcome{Boot: results.Boot{
+		Arch: b.arch, Variant: b.variant, Number: b.number, Scenarios: b.names(),
+		Started: started, Seconds: vo.Elapsed.Seconds(), Ending: string(vo.Ending), Detail: vo.Detail,
+		Accelerator: vo.Accelerator, QEMU: vo.QEMU, Cmdline: strings.Join(m.Cmdline, " "),
+		CPUs: m.CPUs, MemoryMiB: m.MemoryMiB,
+	}}
+	if h := tr.hello; h != nil {
+		o.Boot.Cmdline, o.Boot.Release, o.Boot.Mitigations = h.Cmdline, h.Release, h.Mitigations
+	}
+	finding := func(scenario, kind, title, evidence string) {
+		o.Findings = append(o.Findings, results.Finding{Arch: b.arch, Variant: b.variant, Scenario: scenario,
+			Kind: kind, Title: title, Evidence: evidence, Boot: b.number})
+	}
+	for _, f := range tr.findings {
+		finding(f.scenario, f.what.Kind, f.what.Title, f.what.Evidence)
+	}
+	for _, name := range b.names() {
+		if why, ok := tr.failed[name]; ok {
+			finding(name, "scenario-failed", "the scenario could not be carried out", why)
+		}
+	}
+	for _, e := range vo.Events {
+		finding(join(b.names()), string(e.Kind), e.Title, strings.Join(e.Lines, "\n"))
+	}
+	if vo.Ending != vm.Done {
+		o.Boot.Fault = vo.Ending.Fault().String()
+		if vo.Ending.Fault() == fault.Kernel {
+			// A panic is an event already; a hang or a silent end is none.
+			if len(vo.Events) == 0 {
+				finding(join(b.names()), string(vo.Ending), "the kernel did not get to the end of the boot", vo.Detail)
+			}
+		} else {
+			o.harness = &fault.Error{Kind: vo.Ending.Fault(), Err: fmt.Errorf("%s: %s", vo.Ending, vo.Detail)}
+		}
+		// Half a boot's figures prove nothing; its findings stand.
+		return o
+	}
+	r.collect(b, vo, tr, o)
+	return o
+}
+
+// collect takes over the values of a boot that ended well. Exact figures come
+// from the cell's first boot with the scenario and must be the same in every
+// other; a difference is shown as several values.
+func (r *run) collect(b *boot, vo *vm.Outcome, tr *transcript, o *outcome) {
+	place := func(scenario string, s metric.Sample) results.Sample {
+		return results.Sample{Arch: b.arch, Variant: b.variant, Scenario: scenario, Sample: s}
+	}
+	if vo.Ready > 0 {
+		o.Samples = append(o.Samples, place("boot", metric.New("boot_time", nil, float64(vo.Ready.Nanoseconds()))))
+	}
+	for _, s := range tr.samples {
+		if tr.failed[s.scenario] == "" {
+			o.Samples = append(o.Samples, place(s.scenario, s.what))
+		}
+	}
+	for _, u := range tr.unmeasured {
+		o.Unmeasured = append(o.Unmeasured, results.Unmeasured{Arch: b.arch, Variant: b.variant, Scenario: u.scenario, Metric: u.what.Metric, Why: u.what.Why})
+	}
+	for _, l := range tr.layouts {
+		o.Layouts = append(o.Layouts, results.Layout{Arch: b.arch, Variant: b.variant, Scenario: l.scenario, Layout: l.what})
+	}
+}
+
+// mergeSamples adds values: a sample that is there already, with the same
+// labels, gets the new values after its own.
+func mergeSamples(have, more []results.Sample) []results.Sample {
+	key := func(s results.Sample) string {
+		return strings.Join([]string{s.Arch, s.Variant, s.Scenario, s.Metric, metric.LabelString(s.Labels)}, "\x00")
+	}
+	at := map[string]int{}
+	for i, s := range have {
+		at[key(s)] = i
+	}
+	for _, s := range more {
+		if i, ok := at[key(s)]; ok {
+			have[i].Values = append(have[i].Values, s.Values...)
+			continue
+		}
+		at[key(s)] = len(have)
+		have = append(have, s)
+	}
+	return have
+}
+
+// mergeUnmeasured leaves out what was said before.
+func mergeUnmeasured(have, more []results.Unmeasured) []results.Unmeasured {
+	seen := map[results.Unmeasured]bool{}
+	for _, u := range have {
+		seen[u] = true
+	}
+	for _, u := range more {
+		if !seen[u] {
+			seen[u] = true
+			have = append(have, u)
+		}
+	}
+	return have
+}
+
+// mergeLayouts keeps each layout of the cell's first boot: one picture is
+// enough, and layouts are what makes a record large.
+func mergeLayouts(have, more []results.Layout) []results.Layout {
+	key := func(l results.Layout) string {
+		return strings.Join([]string{l.Arch, l.Variant, l.Scenario, l.Step}, "\x00")
+	}
+	seen := map[string]bool{}
+	for _, l := range have {
+		seen[key(l)] = true
+	}
+	for _, l := range more {
+		if !seen[key(l)] {
+			seen[key(l)] = true
+			have = append(have, l)
+		}
+	}
+	return have
+}
+
+func join(names []string) string { return strings.Join(names, "+") }

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"packtest/guest/wire"
+	"packtest/metric"
+)
+
+// transcript is what a guest said in one boot.
+type transcript struct {
+	hello      *wire.Hello
+	samples    []said[metric.Sample]
+	findings   []said[wire.Finding]
+	unmeasured []said[wire.Unmeasured]
+	layouts    []said[wire.Layout]
+	// failed maps a scenario that could not be carried out to the reason.
+	failed map[string]string
+	ended  map[string]bool
+	done   bool
+}
+
+// said is something the guest said while a scenario ran.
+type said[T any] struct {
+	scenario string
+	what     T
+}
+
+// expectation is what a guest must turn out to be.
+type expectation struct {
+	arch string
+	// configSum is the SHA-256 of the configuration the kernel was built with.
+	configSum string
+}
+
+// talk holds the host's side of the conversation until the guest is done. The
+// transcript is never nil: it holds what was said before an error.
+//
+// A guest that isn't what was built, says something out of turn, or leaves out
+// a scenario is an error: its figures would prove nothing.
+func talk(ctx context.Context, port io.ReadWriter, job wire.Job, want expectation, heard func(wire.Message)) (*transcript, error) {
+	t := &transcript{failed: map[string]string{}, ended: map[string]bool{}}
+	r, w := wire.NewReader(port), wire.NewWriter(port)
+	running := ""
+	for !t.done {
+		m, err := r.Read()
+		if err != nil {
+			if ctx.Err() != nil {
+				return t, context.Cause(ctx)
+			}
+			if errors.Is(err, io.EOF) {
+				return t, fmt.Errorf("the guest fell silent before it was done: %w", io.ErrUnexpectedEOF)
+			}
+			return t, err
+		}
+		heard(m)
+		if (m.Type == wire.TypeHello) != (t.hello == nil) {
+			return t, fmt.Errorf("the guest said %s where hello comes first, and once", m.Type)
+		}
+		switch m.Type {
+		case wire.TypeHello:
+			t.hello = m.Hello
+			if err := want.check(m.Hello); err != nil {
+				return t, err
+			}
+			if err := w.Write(wire.Message{Type: wire.TypeJob, Job: &job}); err != nil {
+				return t, err
+			}
+		case wire.TypeBegin:
+			if running != "" || t.ended[m.Scenario] {
+				return t, fmt.Errorf("the guest began %s out of turn", m.Scenario)
+			}
+			running = m.Scenario
+		case wire.TypeEnd:
+			if running == "" || m.Scenario != running {
+				return t, fmt.Errorf("the guest ended %q while it ran %q", m.Scenario, running)
+			}
+			t.ended[running] = true
+			if m.End.Error != "" {
+				t.failed[running] = m.End.Error
+			}
+			running = ""
+		case wire.TypeDone:
+			if running != "" {
+				return t, fmt.Errorf("the guest was done in the middle of %s", running)
+			}
+			t.done = true
+			if err := t.complete(job, m.Done); err != nil {
+				return t, err
+			}
+		default:
+			if running == "" || m.Scenario != running {
+				return t, fmt.Errorf("the guest sent a %s of %q while it ran %q", m.Type, m.Scenario, running)
+			}
+			t.keep(m)
+		}
+	}
+	return t, nil
+}
+
+func (t *transcript) keep(m wire.Message) {
+	switch m.Type {
+	case wire.TypeSample:
+		t.samples = append(t.samples, said[metric.Sample]{m.Scenario, *m.Sample})
+	case wire.TypeFinding:
+		t.findings = append(t.findings, said[wire.Finding]{m.Scenario, *m.Finding})
+	case wire.TypeUnmeasured:
+		t.unmeasured = append(t.unmeasured, said[wire.Unmeasured]{m.Scenario, *m.Unmeasured})
+	case wire.TypeLayout:
+		t.layouts = append(t.layouts, said[wire.Layout]{m.Scenario, *m.Layout})
+	}
+}
+
+// complete checks that every scenario of the job was carried to its end, and
+// that nothing was lost on the way.
+func (t *transcript) complete(job wire.Job, d *wire.Done) error {
+	for _, s := range job.Scenarios {
+		if !t.ended[s.Name] {
+			return fmt.Errorf("the guest says that it is done and never ran %s", s.Name)
+		}
+	}
+	if d.Scenarios != len(job.Scenarios) || d.Findings != len(t.findings) {
+		return fmt.Errorf("the guest counts %d scenarios and %d findings; %d and %d arrived",
+			d.Scenarios, d.Findings, len(job.Scenarios), len(t.findings))
+	}
+	return nil
+}
+
+func (e expectation) check(h *wire.Hello) error {
+	if h.Arch != e.arch {
+		return fmt.Errorf("booted a kernel for %s, and the guest says it runs on %s", e.arch, h.Arch)
+	}
+	if e.configSum != "" && h.ConfigSum != e.configSum {
+		return fmt.Errorf("the guest's /proc/config.gz (%.12s) is not the configuration that was built (%.12s)", h.ConfigSum, e.configSum)
+	}
+	return nil
+}
