@@ -42,7 +42,9 @@ func TestChanges(t *testing.T) {
 	}{
 		{"exact, lower is better", "jit_pages", "tcg", []float64{9, 9}, []float64{3, 3}, Better, true, "lower"},
 		{"exact, lower is worse", "test_bpf_passed", "tcg", []float64{9}, []float64{8}, Worse, true, "lower"},
-		{"exact, one more is worse", "jit_pages", "tcg", []float64{1000}, []float64{1001}, Worse, true, "higher"},
+		{"exact, one more is worse", "test_bpf_failed", "tcg", []float64{1000}, []float64{1001}, Worse, true, "higher"},
+		{"exact, a page in a hundred", "jit_pages", "tcg", []float64{1000}, []float64{1010}, Worse, false, "no more than the rule allows"},
+		{"exact, more than a page in a hundred", "jit_pages", "tcg", []float64{1000}, []float64{1011}, Worse, true, "higher"},
 		{"exact, equal", "jit_pages", "tcg", []float64{9, 9}, []float64{9, 9}, Same, true, "equal"},
 		{"exact, only describes", "packs", "tcg", []float64{0}, []float64{2}, Changed, false, "higher"},
 		{"exact, from zero", "test_bpf_failed", "tcg", []float64{0}, []float64{1}, Worse, true, "higher"},

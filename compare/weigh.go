@@ -24,7 +24,7 @@ func weigh(rec *results.Record, base, head string, c *Change) {
 	}
 	switch c.Verdict {
 	case Better, Worse:
-		c.Weighs = math.Abs(*c.Delta) > r.Slack
+		c.Weighs = math.Abs(*c.Delta) > max(r.Slack, r.SlackShare*math.Abs(*c.BaseCentre))
 		if !c.Weighs {
 			c.Why += ", by no more than the rule allows either way"
 		}

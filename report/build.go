@@ -151,25 +151,28 @@ func (b *builder) context() string {
 	if base == "" {
 		base = "an unknown base"
 	}
-	return fmt.Sprintf("%s, on %s; %s", what, base, b.accelerators())
+	if acc := b.accelerators(); acc != "" {
+		return fmt.Sprintf("%s, on %s; %s", what, base, acc)
+	}
+	return fmt.Sprintf("%s, on %s; nothing was booted", what, base)
 }
 
-// accelerators says what the kernels ran on: "TCG", or "x86_64 KVM, s390x TCG".
+// accelerators says what the kernels ran on: "TCG", or "x86_64 KVM, s390x TCG";
+// "" if none was chosen.
 func (b *builder) accelerators() string {
-	var parts []string
-	all := map[string]bool{}
-	for _, a := range b.archs {
-		acc := strings.ToUpper(b.rec.Provenance.Accelerator[a])
-		if acc == "" {
-			acc = "unknown accelerator"
+	var each []string
+	all := unique(func(add func(string)) {
+		for _, a := range b.archs {
+			if acc := b.rec.Provenance.Accelerator[a]; acc != "" {
+				each = append(each, a+" "+strings.ToUpper(acc))
+				add(strings.ToUpper(acc))
+			}
 		}
-		all[acc] = true
-		parts = append(parts, a+" "+acc)
+	})
+	if len(all) == 1 && len(each) == len(b.archs) {
+		return all[0]
 	}
-	if len(all) == 1 {
-		return strings.TrimPrefix(parts[0], b.archs[0]+" ")
-	}
-	return strings.Join(parts, ", ")
+	return strings.Join(each, ", ")
 }
 
 // value returns the median of a metric in a variant; the largest label value is

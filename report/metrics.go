@@ -56,7 +56,7 @@ func (b *builder) metrics(arch string) Section {
 func (b *builder) tierCaption(arch string, tier metric.Tier) string {
 	switch tier {
 	case metric.Layout:
-		return "layout: counted from the kernel's own tables"
+		return "layout: from the kernel's own tables"
 	case metric.Model:
 		return "model: a simulation over a trace of instruction fetches"
 	}

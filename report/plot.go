@@ -50,7 +50,6 @@ func drawPlot(p Plot) (string, error) {
 	pl.X.Label.Text = p.XLabel
 	pl.Y.Label.Text = p.YLabel + ", " + unit
 	pl.X.Tick.Marker = ticksAt(xValues(p))
-	pl.Y.Tick.Marker = plot.TickerFunc(plainTicks)
 	pl.Legend.Top, pl.Legend.Left = true, true
 	pl.Legend.TextStyle.Color, pl.Legend.TextStyle.Font.Size = inkRole, size
 	pl.Legend.XOffs, pl.Legend.YOffs, pl.Legend.Padding = 8, -2, 3
@@ -90,10 +89,11 @@ func drawPlot(p Plot) (string, error) {
 	}
 	// From 0, or a small change looks like a large one; room above for the
 	// legend.
-	pl.Y.Min, pl.Y.Max = 0, top*1.3
 	if top == 0 {
-		pl.Y.Max = 1
+		top = 1
 	}
+	pl.Y.Min, pl.Y.Max = 0, top*1.35
+	pl.Y.Tick.Marker = plot.TickerFunc(func(lo, _ float64) []plot.Tick { return plainTicks(lo, top*1.05) })
 	if pl.X.Max <= pl.X.Min {
 		pl.X.Max = pl.X.Min + 1
 	}
@@ -127,13 +127,22 @@ func plotUnit(p Plot) (string, float64) {
 	return "KiB", 1 << 10
 }
 
-// plainTicks labels the library's ticks with plain numbers.
+// plainTicks puts four to ten ticks at round values, with plain labels.
 func plainTicks(lo, hi float64) []plot.Tick {
-	ticks := plot.DefaultTicks{}.Ticks(lo, hi)
-	for i := range ticks {
-		if !ticks[i].IsMinor() {
-			ticks[i].Label = number(ticks[i].Value)
-		}
+	span := hi - lo
+	if !(span > 0) || math.IsInf(span, 0) {
+		return plot.DefaultTicks{}.Ticks(lo, hi)
+	}
+	step := math.Pow(10, math.Floor(math.Log10(span)))
+	switch n := span / step; {
+	case n < 2:
+		step /= 5
+	case n < 4:
+		step /= 2
+	}
+	var ticks []plot.Tick
+	for i := math.Ceil(lo / step); i*step <= hi && len(ticks) < 20; i++ {
+		ticks = append(ticks, plot.Tick{Value: i * step, Label: number(i * step)})
 	}
 	return ticks
 }

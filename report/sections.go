@@ -167,6 +167,9 @@ func (b *builder) provenance() Section {
 	add(true, "started", day(r.Started))
 	add(true, "finished", day(r.Finished))
 	add(true, "packtest", p.Packtest)
+	if len(f.Items) == 0 {
+		f.Items = []Fact{{Name: "unknown", Value: "the record does not say"}}
+	}
 	blocks := []Block{f}
 	if p.Plan != "" {
 		blocks = append(blocks, List{Items: []Item{{Text: "The plan:", Evidence: p.Plan}}})
