@@ -158,7 +158,7 @@ func Build(ctx context.Context, c *cache.Cache, cell Cell, o Options) (*Kernel, 
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{arch: arch, cell: cell, tree: t, opts: o, started: time.Now()}
+	b := &builder{arch: arch, toolchain: toolchain, cell: cell, tree: t, opts: o, started: time.Now()}
 	if err := b.run(ctx, config); err != nil {
 		return nil, source.NoSpace(err, t.dir)
 	}

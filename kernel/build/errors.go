@@ -66,8 +66,8 @@ func (e *CompileError) Error() string {
 	return text
 }
 
-// Fault returns fault.Input: the source and series given don't make a kernel.
-func (e *CompileError) Fault() fault.Kind { return fault.Input }
+// Fault returns fault.Kernel: the kernel under test is wrong.
+func (e *CompileError) Fault() fault.Kind { return fault.Kernel }
 
 var (
 	// FILE:LINE:COLUMN: error: ..., or the assembler's FILE:LINE: Error: ...

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +25,9 @@ type builder struct {
 	tree        *buildTree
 	opts        Options
 	started     time.Time
-	source      string // the folder of source files
+	toolchain   string
+	source      string   // the folder of source files
+	changed     []string // the files in it that the build tree hasn't seen
 	effective   kconfig.Effective
 	count       counter
 	incremental bool
@@ -44,9 +47,10 @@ func (b *builder) makeArgs(args ...string) []string {
 // run checks out, configures and compiles.
 func (b *builder) run(ctx context.Context, config string) error {
 	b.incremental = len(b.tree.Commits) > 0
-	var err error
+	resumed := b.tree.Unfinished
 	b.opts.Progress(Progress{ETA: -1, What: "source"})
-	if b.source, err = b.cell.Base.Checkout(ctx, b.cell.Commit, b.tree.Commits...); err != nil {
+	var err error
+	if b.source, b.changed, err = b.cell.Base.Checkout(ctx, b.cell.Commit, b.tree.Commits...); err != nil {
 		return err
 	}
 	// From here on it is the build that is timed, not the copying of files.
@@ -55,10 +59,20 @@ func (b *builder) run(ctx context.Context, config string) error {
 		return err
 	}
 	b.opts.Progress(Progress{ETA: -1, What: "configuration"})
-	if err := b.configure(ctx, config); err != nil {
+	reconfigured, err := b.configure(ctx, config)
+	if err != nil {
 		return err
 	}
-	b.count = counter{total: b.dryRun(ctx), started: time.Now(), now: time.Now, report: b.opts.Progress}
+	total := 0
+	if b.incremental && !resumed && !reconfigured {
+		total, err = b.tree.dependents(b.source, b.changed)
+		if err != nil {
+			return err
+		}
+	} else {
+		total = b.dryRun(ctx)
+	}
+	b.count = counter{total: total, started: time.Now(), now: time.Now, report: b.opts.Progress}
 	args := append(b.makeArgs("-j"+strconv.Itoa(b.opts.Jobs)), b.targets()...)
 	res, err := proc.Run(ctx, proc.Cmd{Argv: args, Line: b.count.line})
 	var exit *proc.ExitError
@@ -81,30 +95,55 @@ func (b *builder) targets() []string {
 
 func (b *builder) hasModules() bool { return b.effective.Value("TEST_BPF") == "m" }
 
-// configure runs Kconfig and checks that it took every setting.
-func (b *builder) configure(ctx context.Context, config string) error {
-	requested := filepath.Join(b.tree.dir, ".packtest.config")
-	if err := cache.WriteFile(requested, []byte(config), 0o644); err != nil {
-		return err
+// configure runs Kconfig, unless .config is what it would make, and checks that
+// it took every setting. done says whether it ran.
+func (b *builder) configure(ctx context.Context, config string) (done bool, err error) {
+	key := cache.Key(config, b.toolchain)
+	file := filepath.Join(b.tree.dir, ".config")
+	sum, err := cache.FileSum(file)
+	if err != nil || b.tree.Configured != key || b.tree.Config != sum || slices.ContainsFunc(b.changed, isKconfig) {
+		done = true
+		if err := b.runKconfig(ctx, config); err != nil {
+			return done, err
+		}
+		if b.tree.Config, err = cache.FileSum(file); err != nil {
+			return done, fmt.Errorf("configure %s: %w", b.cell.name(), err)
+		}
+		b.tree.Configured = key
+		if err := b.tree.save(); err != nil {
+			return done, err
+		}
 	}
-	_, err := proc.Run(ctx, proc.Cmd{Argv: b.makeArgs("--silent", "KCONFIG_ALLCONFIG="+requested, "allnoconfig")})
+	text, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("configure %s: %w", b.cell.name(), err)
-	}
-	text, err := os.ReadFile(filepath.Join(b.tree.dir, ".config"))
-	if err != nil {
-		return fmt.Errorf("configure %s: %w", b.cell.name(), err)
+		return done, fmt.Errorf("configure %s: %w", b.cell.name(), err)
 	}
 	b.effective = kconfig.ParseEffective(string(text))
 	if kconfig.Check(b.cell.Fragments, b.effective, nil) == nil {
-		return nil
+		return done, nil
 	}
 	// Reading the Kconfig files takes a moment, so only to explain.
 	symbols, err := kconfig.ReadSymbols(os.DirFS(b.source), b.arch.srcArch)
 	if err != nil {
+		return done, err
+	}
+	return done, fmt.Errorf("configure %s: %w", b.cell.name(), kconfig.Check(b.cell.Fragments, b.effective, symbols))
+}
+
+// isKconfig tells the files that decide what options there are.
+func isKconfig(file string) bool {
+	return strings.HasPrefix(filepath.Base(file), "Kconfig") || strings.HasPrefix(file, "scripts/")
+}
+
+func (b *builder) runKconfig(ctx context.Context, config string) error {
+	requested := filepath.Join(b.tree.dir, ".packtest.config")
+	if err := cache.WriteFile(requested, []byte(config), 0o644); err != nil {
 		return err
 	}
-	return fmt.Errorf("configure %s: %w", b.cell.name(), kconfig.Check(b.cell.Fragments, b.effective, symbols))
+	if _, err := proc.Run(ctx, proc.Cmd{Argv: b.makeArgs("--silent", "KCONFIG_ALLCONFIG="+requested, "allnoconfig")}); err != nil {
+		return fmt.Errorf("configure %s: %w", b.cell.name(), err)
+	}
+	return nil
 }
 
 // dryRun asks make what it would do and counts the objects: the total for the
@@ -113,7 +152,7 @@ func (b *builder) configure(ctx context.Context, config string) error {
 func (b *builder) dryRun(ctx context.Context) int {
 	total := 0
 	_, _ = proc.Run(ctx, proc.Cmd{
-		Argv:   b.makeArgs(append([]string{"--dry-run", "V=0"}, b.targets()...)...),
+		Argv:   b.makeArgs(append([]string{"--dry-run", "-j" + strconv.Itoa(b.opts.Jobs)}, b.targets()...)...),
 		Stdout: lineFunc(func(line string) { total += len(dryObject.FindAllString(line, -1)) }),
 	})
 	return total

@@ -22,6 +22,7 @@ const buildSpace = 700 << 20
 // buildTree is the folder that make's O= names. Variants share it, so that going
 // from one to the next compiles only what differs.
 type buildTree struct {
+	top   string // the folder of this tree in the cache
 	dir   string // O=
 	state string // the state file, beside it
 	// Commits are those whose objects may be in the tree: one after a build
@@ -29,6 +30,10 @@ type buildTree struct {
 	Commits []string `json:"commits"`
 	// Unfinished says that the last build did not end well.
 	Unfinished bool `json:"unfinished"`
+	// Configured is the key of what .config was made from, and Config its
+	// SHA-256; "" if that has to be done.
+	Configured string `json:"configured"`
+	Config     string `json:"config"`
 }
 
 func openTree(c *cache.Cache, cell Cell) (*buildTree, error) {
@@ -36,7 +41,7 @@ func openTree(c *cache.Cache, cell Cell) (*buildTree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &buildTree{dir: filepath.Join(top, "obj"), state: filepath.Join(top, "state.json")}
+	t := &buildTree{top: top, dir: filepath.Join(top, "obj"), state: filepath.Join(top, "state.json")}
 	b, err := os.ReadFile(t.state)
 	if err == nil {
 		err = json.Unmarshal(b, t)
@@ -46,7 +51,7 @@ func openTree(c *cache.Cache, cell Cell) (*buildTree, error) {
 		if err := os.RemoveAll(t.dir); err != nil {
 			return nil, fmt.Errorf("empty the build tree: %w", err)
 		}
-		t.Commits, t.Unfinished = nil, false
+		*t = buildTree{top: t.top, dir: t.dir, state: t.state}
 	}
 	if err := os.MkdirAll(t.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the build tree: %w", err)
@@ -88,6 +93,42 @@ func (t *buildTree) save() error {
 		return err
 	}
 	return cache.WriteFile(t.state, append(b, '\n'), 0o644)
+}
+
+// dependents counts the objects in the tree that were made from any of the
+// files of the source folder: what make will compile, but for the few that read
+// something generated from them.
+func (t *buildTree) dependents(source string, files []string) (int, error) {
+	wanted := map[string]bool{}
+	for _, f := range files {
+		wanted[filepath.Join(source, filepath.FromSlash(f))] = true
+	}
+	n := 0
+	err := filepath.WalkDir(t.dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(p, ".o.cmd") {
+			return err
+		}
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		// After "source_X.o := FILE" and "deps_X.o := \" comes a file a line.
+		for line := range strings.Lines(string(b)) {
+			_, file, assigned := strings.Cut(line, " := ")
+			if !assigned {
+				file = line
+			}
+			if wanted[strings.Trim(file, " \\\n")] {
+				n++
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look for what has to be compiled: %w", err)
+	}
+	return n, nil
 }
 
 // mend removes what a killed compiler, archiver or linker may have left half

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,7 +123,7 @@ func TestTarball(t *testing.T) {
 			t.Errorf("%s: %+v, said %q", ext, base, said)
 		}
 		commits = append(commits, base.Commit)
-		dir, err := base.Checkout(ctx, base.Commit)
+		dir, _, err := base.Checkout(ctx, base.Commit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +174,7 @@ func TestCorruptEntryIsRebuilt(t *testing.T) {
 	if err != nil || again.Commit != base.Commit || !said.has("corrupt") {
 		t.Errorf("Resolve = %v, said %q", err, said)
 	}
-	if _, err := again.Checkout(ctx, again.Commit); err != nil {
+	if _, _, err := again.Checkout(ctx, again.Commit); err != nil {
 		t.Error(err)
 	}
 }
@@ -301,7 +302,7 @@ func TestUserTree(t *testing.T) {
 		t.Errorf("head %+v, tagged %+v", head, tagged)
 	}
 	for b, want := range map[*Base]string{head: "two\n", tagged: "one\n"} {
-		files, err := b.Checkout(ctx, b.Commit)
+		files, _, err := b.Checkout(ctx, b.Commit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -335,8 +336,16 @@ func TestCheckoutTimes(t *testing.T) {
 	var dir string
 	check := func(when, commit string, fresh string, since ...string) {
 		t.Helper()
-		if dir, err = b.Checkout(ctx, commit, since...); err != nil {
+		var changed []string
+		if dir, changed, err = b.Checkout(ctx, commit, since...); err != nil {
 			t.Fatalf("%s: %v", when, err)
+		}
+		changed = slices.DeleteFunc(changed, func(f string) bool {
+			_, err := os.Stat(filepath.Join(dir, f))
+			return err != nil // it is told of files that went, too
+		})
+		if s := strings.Join(changed, " "); s != fresh {
+			t.Errorf("%s: it says %q has changed, want %q", when, s, fresh)
 		}
 		var got []string
 		for _, f := range []string{"Makefile", "a.c", "b.c", "new.c"} {

@@ -36,11 +36,12 @@ type worktreeState struct {
 // differs between commit and any of since is new, every other one is old. since
 // is what a build tree last built; with none, every file is old, which suits an
 // empty build tree. Files that somebody changed or added in the cache are put
-// right. The caller holds the base's lock, and keeps it while it builds.
-func (b *Base) Checkout(ctx context.Context, commit string, since ...string) (dir string, err error) {
+// right. changed are the names of the files that are new, or gone, sorted. The caller holds the base's
+// lock, and keeps it while it builds.
+func (b *Base) Checkout(ctx context.Context, commit string, since ...string) (dir string, changed []string, err error) {
 	base, err := b.dir()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	dir = filepath.Join(base, "tree")
 	stateFile := filepath.Join(base, "worktree.json")
@@ -50,18 +51,18 @@ func (b *Base) Checkout(ctx context.Context, commit string, since ...string) (di
 	repo := git.Repo{Dir: b.Repo, WorkTree: dir}
 	// A run that was killed leaves git's lock behind; ours says nobody is there.
 	if err := removeFile(filepath.Join(repo.Dir, "index.lock")); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if state.Commit == "" || !repo.Has(ctx, state.Commit) {
 		if err := ctx.Err(); err != nil {
-			return "", err
+			return "", nil, err
 		}
 		if err := b.firstCheckout(ctx, repo, commit); err != nil {
-			return "", err
+			return "", nil, err
 		}
 		state = worktreeState{Commit: commit}
 		if err := state.write(stateFile); err != nil {
-			return "", err
+			return "", nil, err
 		}
 	}
 	old := map[string]bool{}
@@ -72,7 +73,7 @@ func (b *Base) Checkout(ctx context.Context, commit string, since ...string) (di
 		// It says by its exit code that some files have changed: they are
 		// checked out again below.
 		if ctx.Err() != nil {
-			return "", err
+			return "", nil, err
 		}
 	}
 	for _, d := range []string{"diff-files", "diff-index"} {
@@ -80,11 +81,11 @@ func (b *Base) Checkout(ctx context.Context, commit string, since ...string) (di
 		if d == "diff-index" {
 			args = append(args, "--cached", commit)
 		}
-		changed, err := repo.Run(ctx, args...)
+		differ, err := repo.Run(ctx, args...)
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
-		for _, f := range splitZ(changed) {
+		for _, f := range splitZ(differ) {
 			old[f] = true
 		}
 	}
@@ -93,11 +94,11 @@ func (b *Base) Checkout(ctx context.Context, commit string, since ...string) (di
 		if s == commit {
 			continue
 		}
-		changed, err := repo.Run(ctx, "diff-tree", "-r", "--name-only", "--no-renames", "-z", s, commit)
+		differ, err := repo.Run(ctx, "diff-tree", "-r", "--name-only", "--no-renames", "-z", s, commit)
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
-		for _, f := range splitZ(changed) {
+		for _, f := range splitZ(differ) {
 			fresh[f] = true
 			delete(old, f)
 		}
@@ -106,25 +107,25 @@ func (b *Base) Checkout(ctx context.Context, commit string, since ...string) (di
 	// can't be trusted.
 	next := worktreeState{Commit: commit, Fresh: append(keys(fresh), keys(old)...)}
 	if err := next.write(stateFile); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if _, err := repo.Run(ctx, "checkout", "--quiet", "--force", "--detach", commit); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if _, err := repo.Run(ctx, "clean", "-ffdxq"); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if err := setTimes(dir, keys(old), longAgo); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if err := setTimes(dir, keys(fresh), time.Now()); err != nil {
-		return "", err
+		return "", nil, err
 	}
 	if _, err := repo.Run(ctx, "update-index", "-q", "--refresh"); err != nil {
-		return "", fmt.Errorf("check out %.12s: %w", commit, err)
+		return "", nil, fmt.Errorf("check out %.12s: %w", commit, err)
 	}
 	next.Fresh = keys(fresh)
-	return dir, next.write(stateFile)
+	return dir, next.Fresh, next.write(stateFile)
 }
 
 // firstCheckout writes all files, with old times.

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package build
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"packtest/internal/fault"
+	"packtest/kernel/series"
+)
+
+func stack() []series.Series {
+	return []series.Series{{Name: "s", Patches: []series.Patch{
+		{Name: "1.patch", Files: []string{"kernel/bpf/core.c"}, Body: []byte("+	text_poke_set(a);\n")},
+		{Name: "2.patch", Files: []string{"kernel/bpf/core.c", "include/linux/bpf.h"}, Body: []byte("+text_poke_settle()\n")},
+	}}}
+}
+
+func TestCompileError(t *testing.T) {
+	for _, tc := range []struct {
+		name, stderr string
+		want         CompileError
+		says         string
+	}{
+		{"compiler", "In file included from /src/kernel/bpf/core.c:20:\n/src/include/linux/bpf.h:30:2: error: expected ';'\n   30 |  x\n" +
+			"make[3]: *** [scripts/Makefile.build:250: kernel/bpf/core.o] Error 1\nmake[2]: *** [kernel] Error 2\nmake: *** [Makefile:1] Error 2\n",
+			CompileError{File: "include/linux/bpf.h", Patches: []string{"s/2.patch"}}, "include/linux/bpf.h is changed by s/2.patch"},
+		{"fatal", "/src/kernel/bpf/core.c:3:10: fatal error: x.h: No such file or directory\n",
+			CompileError{File: "kernel/bpf/core.c", Patches: []string{"s/1.patch", "s/2.patch"}}, "changed by s/1.patch, s/2.patch"},
+		{"nobody's", "/src/mm/slub.c:3:1: error: no\n", CompileError{File: "mm/slub.c"}, "mm/slub.c is changed by no patch of the stack"},
+		{"assembler", "/src/arch/x86/entry/entry.S: Assembler messages:\n/src/arch/x86/entry/entry.S:9: Error: no such instruction\n",
+			CompileError{File: "arch/x86/entry/entry.S"}, "no such instruction"},
+		{"linker", "ld: vmlinux.o: in function `x':\ncore.c:(.text+0x1): undefined reference to `text_poke_set'\n",
+			CompileError{Symbol: "text_poke_set", Patches: []string{"s/1.patch"}}, "text_poke_set is mentioned by s/1.patch"},
+		{"modpost", "ERROR: modpost: \"text_poke_settle\" [lib/test_bpf.ko] undefined!\n",
+			CompileError{Symbol: "text_poke_settle", Patches: []string{"s/2.patch"}}, "mentioned by s/2.patch"},
+		{"only make", "make: *** No rule to make target 'x'.  Stop.\n", CompileError{}, "No rule to make target"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := compileError(Cell{Arch: "s390x", Variant: "pack", Config: "measure", Stack: stack()}, "/src", tc.stderr)
+			var e *CompileError
+			if !errors.As(err, &e) {
+				t.Fatalf("compileError = %v", err)
+			}
+			tc.want.Cell, tc.want.Output = "pack/s390x/measure", e.Output
+			if d := cmp.Diff(tc.want, *e); d != "" {
+				t.Error(d)
+			}
+			if strings.Contains(e.Output, "make[3]") || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("it says %q, want %q in it and no make", err, tc.says)
+			}
+			if fault.Of(err) != fault.Kernel {
+				t.Errorf("fault = %v", fault.Of(err))
+			}
+		})
+	}
+	err := compileError(Cell{}, "/src", "gcc: fatal error: Killed signal terminated program cc1\n")
+	if fault.Of(err) != fault.Harness {
+		t.Errorf("a killed compiler: fault = %v", fault.Of(err))
+	}
+}
+
+func TestToolError(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	a, err := archOf("s390x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = a.toolchain(context.Background())
+	var e *ToolError
+	if !errors.As(err, &e) || fault.Of(err) != fault.Harness || !strings.Contains(err.Error(), "apt-get install --no-install-recommends bc binutils") {
+		t.Errorf("toolchain = %v", err)
+	}
+	if a.prefix != "" && !strings.Contains(err.Error(), "gcc-s390x-linux-gnu") {
+		t.Errorf("the cross compiler's package is not named: %v", err)
+	}
+}
+
+func TestUnknownArch(t *testing.T) {
+	if _, err := archOf("sparc"); fault.Of(err) != fault.Input {
+		t.Errorf("archOf = %v", err)
+	}
+}
+
+func TestCounter(t *testing.T) {
+	now := time.Unix(0, 0)
+	var last Progress
+	calls := 0
+	c := counter{total: 41, started: now, now: func() time.Time { return now }, report: func(p Progress) { last = p; calls++ }}
+	for _, quiet := range []string{"  HOSTCC  scripts/x.o", "  CC      /abs/objtool/check.o", "  GEN     Makefile", "  CC      foo.s", "warning", "  AR      built-in.a"} {
+		c.line(quiet)
+	}
+	if calls != 0 {
+		t.Fatalf("%d lines that are no objects were reported, the last as %+v", calls, last)
+	}
+	c.line("  CC      init/main.o")
+	if d := cmp.Diff(Progress{Done: 1, Total: 41, ETA: -1, What: "init/main.o"}, last); d != "" {
+		t.Error(d)
+	}
+	for range 18 {
+		c.line("  AS      arch/x86/head.o")
+	}
+	now = now.Add(10 * time.Second)
+	c.line("  CC [M]  lib/test_bpf.o")
+	if d := cmp.Diff(Progress{Done: 20, Total: 41, ETA: 10*time.Second + 500*time.Millisecond, What: "lib/test_bpf.o"}, last); d != "" {
+		t.Error(d)
+	}
+	c.line("  LD      vmlinux.o")
+	if last.What != "LD vmlinux.o" || last.Done != 20 {
+		t.Errorf("a step is reported as %+v", last)
+	}
+	for range 25 {
+		c.line("  CC      x.o")
+	}
+	if last.Done != 45 || last.Total != 45 || last.ETA != 0 {
+		t.Errorf("more than the dry run saw: %+v", last)
+	}
+}
+
+func TestDryObject(t *testing.T) {
+	const said = `set -e;  echo '  CC      init/main.o'; gcc -c
+echo '  CC [M]  lib/test_bpf.o';  echo '  AS      a/b.o'
+set -e;  echo '  CC      /abs/tools/x.o'; echo '  HOSTCC  scripts/y.o'; echo '  AR      a.a'`
+	n := 0
+	w := lineFunc(func(l string) { n += len(dryObject.FindAllString(l, -1)) })
+	for _, piece := range strings.SplitAfter(said+"\n", "t") { // in pieces, as a pipe has it
+		if _, err := w.Write([]byte(piece)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n != 3 {
+		t.Errorf("counted %d objects, want 3", n)
+	}
+}
+
+// After a build that was killed nothing half-written may survive.
+func TestMend(t *testing.T) {
+	dir := t.TempDir()
+	before := time.Unix(1700000000, 0)
+	put := func(name string, at time.Duration) {
+		p := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(p, before.Add(at), before.Add(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := map[string]bool{}
+	for _, f := range []struct {
+		name, cmd string
+		later     time.Duration // the object's time minus its command's
+		gone      bool
+	}{
+		{"a/done.o", "a/.done.o.cmd", -time.Second, false},
+		{"a/half.o", "a/.half.o.cmd", time.Second, true},
+		{"a/first.o", "", 0, true},
+		{"a/built-in.a", "a/.built-in.a.cmd", -time.Second, true},
+		{"vmlinux", ".vmlinux.cmd", -time.Second, true},
+		{"arch/x86/boot/bzImage", "arch/x86/boot/.bzImage.cmd", -time.Second, true},
+		{"lib/test_bpf.ko", "", 0, true},
+		{"scripts/fixdep", "scripts/.fixdep.cmd", -time.Second, false},
+		{"scripts/half", "scripts/.half.cmd", time.Second, true},
+		{"include/generated/autoconf.h", "", 0, false},
+		{".config", "", 0, false},
+	} {
+		put(f.name, f.later)
+		if f.cmd != "" {
+			put(f.cmd, 0)
+		}
+		gone[f.name] = f.gone
+	}
+	tree := &buildTree{dir: dir}
+	if err := tree.mend(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range gone {
+		_, err := os.Stat(filepath.Join(dir, name))
+		if got := err != nil; got != want {
+			t.Errorf("%s: gone = %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestTreeState(t *testing.T) {
+	top := t.TempDir()
+	tree := &buildTree{dir: top, state: filepath.Join(top, "state.json")}
+	steps := []struct {
+		do         func() error
+		commits    []string
+		unfinished bool
+	}{
+		{func() error { return tree.begin("a") }, []string{"a"}, true},
+		{func() error { return tree.begin("b") }, []string{"a", "b"}, true},
+		{func() error { return tree.begin("b") }, []string{"a", "b"}, true},
+		{func() error { return tree.end("b") }, []string{"b"}, false},
+	}
+	for i, s := range steps {
+		if err := s.do(); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(s.commits, tree.Commits); d != "" || tree.Unfinished != s.unfinished {
+			t.Errorf("step %d: %s unfinished %v", i, d, tree.Unfinished)
+		}
+	}
+}
+
+func TestDependents(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		".a.o.cmd":     "cmd_a.o := gcc -c /src/a.c\n\nsource_a.o := /src/a.c\n\ndeps_a.o := \\\n    $(wildcard include/config/X) \\\n  /src/include/h.h \\\n\n",
+		"sub/.b.o.cmd": "source_sub/b.o := /src/sub/b.c\n\ndeps_sub/b.o := \\\n  /src/include/h.h.h \\\n  /src/include/g.h \\\n",
+		".c.cmd":       "source_c := /src/include/h.h\n",
+	} {
+		p := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for files, want := range map[string]int{"": 0, "a.c": 1, "include/h.h": 1, "include/g.h": 1, "a.c include/g.h": 2, "none.c": 0} {
+		got, err := (&buildTree{dir: dir}).dependents("/src", strings.Fields(files))
+		if err != nil || got != want {
+			t.Errorf("dependents(%s) = %d, %v, want %d", files, got, err, want)
+		}
+	}
+}
