@@ -25,9 +25,11 @@ type Rule struct {
 	// a fraction of the baseline's value. The larger of the two holds.
 	Slack, SlackShare float64
 	// Tolerance is the relative difference up to which a noisy metric is the
-	// same; WeighsTCG is the one up to which it doesn't weigh if it was timed
-	// under TCG. Both are fractions: 0.1 is ten per cent.
-	Tolerance, WeighsTCG float64
+	// same: 0.1 is ten per cent.
+	Tolerance float64
+	// FactorTCG is how many times larger or smaller a noisy metric must be to
+	// weigh if it was timed under TCG.
+	FactorTCG float64
 	// Scenario is the one that must deliver the metric, or say why it can't,
 	// wherever it is planned.
 	Scenario string
@@ -73,9 +75,9 @@ func Rules() []Rule {
 			Why: "Accounting: what is charged for may change by design. A charge that stays is a finding of the drain."},
 		{Metric: "drain_residue", Gate: Shown, Scenario: "drain",
 			Why: "What must return to where it was is an oracle, and what doesn't is a finding, which weighs more than a metric."},
-		{Metric: "load_time_per_program", Gate: Judged, Tolerance: 0.1, WeighsTCG: 1, Scenario: "load",
-			Why: "Weighs on hardware. Under TCG an instruction's cost is the emulator's, so only a load twice as slow or twice as fast does."},
-		{Metric: "free_time_per_program", Gate: Judged, Tolerance: 0.1, WeighsTCG: 1, Scenario: "drain",
+		{Metric: "load_time_per_program", Gate: Judged, Tolerance: 0.1, FactorTCG: 5, Scenario: "load",
+			Why: "Weighs on hardware. Under TCG an instruction's cost is the emulator's: waiting for the other CPU after each copy of text was seen to double a load on s390x. So only a collapse does, beyond five times."},
+		{Metric: "free_time_per_program", Gate: Judged, Tolerance: 0.1, FactorTCG: 5, Scenario: "drain",
 			Why: "As load_time_per_program: a slow invalidate on the free path once took minutes."},
 		{Metric: "boot_time", Gate: Shown, Tolerance: 0.1,
 			Why: "Tells whether the machine was quiet; loading programs is no part of it."},

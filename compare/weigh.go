@@ -56,10 +56,9 @@ func weighTiming(rec *results.Record, c *Change, r Rule) {
 	case !emulated(rec, c.Arch):
 		c.Weighs = true
 	case c.Verdict == Better || c.Verdict == Worse:
-		times := 1 + r.WeighsTCG
-		c.Weighs = c.Ratio == nil || *c.Ratio > times || *c.Ratio < 1/times
+		c.Weighs = c.Ratio == nil || *c.Ratio > r.FactorTCG || *c.Ratio < 1/r.FactorTCG
 		if !c.Weighs {
-			c.Why += fmt.Sprintf("; timed under TCG, which weighs only beyond %g times", times)
+			c.Why += fmt.Sprintf("; timed under TCG, which weighs only beyond %g times", r.FactorTCG)
 		}
 	}
 }
