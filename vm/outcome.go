@@ -75,6 +75,9 @@ func decide(s seen, t *talk, events []console.Event, qemuSaid string) (Ending, s
 	switch {
 	case s.died:
 		// Seen second if the talk saw the port's end first.
+		if s.stop == stopDied && s.detail != "" {
+			return QEMUDied, s.detail + ": " + qemuSaid
+		}
 		return QEMUDied, qemuSaid
 	case s.stop == stopTotal:
 		return Timeout, s.detail

@@ -140,6 +140,12 @@ func (s *seen) event(e qmp.Event) bool {
 			s.stopFor(stopDied, "%s", why)
 		}
 		return true
+	case "STOP":
+		// After the other two it would be expected; alone it is QEMU's own
+		// decision, such as an instruction that KVM can't emulate.
+		s.died = true
+		s.stopFor(stopDied, "QEMU stopped the machine")
+		return true
 	}
 	return false
 }
