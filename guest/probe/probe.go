@@ -7,6 +7,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,7 +66,12 @@ func (k Kernel) readString(name string) (string, error) {
 // SetSysctl sets a kernel parameter, such as "net.core.bpf_jit_harden".
 func (k Kernel) SetSysctl(name, value string) error {
 	path := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
-	if err := os.WriteFile(k.path(path), []byte(value), 0); err != nil {
+	f, err := os.OpenFile(k.path(path), os.O_WRONLY|os.O_TRUNC, 0)
+	if err == nil {
+		_, err = f.WriteString(value)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("set %s to %s: %w", name, value, err)
 	}
 	return nil
