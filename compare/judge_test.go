@@ -67,7 +67,7 @@ func wantVerdict(t *testing.T, rec *results.Record, want results.Verdict, why st
 
 func TestJudge(t *testing.T) {
 	finding := func(variant, title string) results.Finding {
-		return results.Finding{Arch: "s390x", Variant: variant, Scenario: "load", Kind: "WARN", Title: title}
+		return results.Finding{Arch: "s390x", Variant: variant, Scenario: "load", Kind: "warning", Title: title}
 	}
 	for _, tc := range []struct {
 		name string
@@ -308,7 +308,7 @@ func TestExitCode(t *testing.T) {
 
 func TestFindingsToldApart(t *testing.T) {
 	f := func(variant, title string) results.Finding {
-		return results.Finding{Arch: "x86_64", Variant: variant, Kind: "WARN", Title: title}
+		return results.Finding{Arch: "x86_64", Variant: variant, Kind: "warning", Title: title}
 	}
 	rec := &results.Record{Baseline: "nopack", Candidate: "pack", Findings: []results.Finding{
 		f("pack", "new"), f("pack", "new"), f("pack", "both"), f("nopack", "both"), f("nopack", "old"), f("upstream", "other"), f("upstream", "both"),

@@ -45,11 +45,11 @@ func golden(t *testing.T, name string, write func(io.Writer) error) {
 func failedRecord() *results.Record {
 	rec := exampleRecord()
 	rec.Findings = []results.Finding{
-		{Arch: "x86_64", Variant: "pack", Scenario: "drain", Kind: "WARN", Title: "WARNING in bpf_prog_pack_free",
+		{Arch: "x86_64", Variant: "pack", Scenario: "drain", Kind: "warning", Title: "WARNING in bpf_prog_pack_free",
 			Evidence: "[    7.1] ------------[ cut here ]------------\n[    7.1] WARNING: CPU: 1 PID: 9 at kernel/bpf/core.c:1012 bpf_prog_pack_free+0x1/0x2\n[    7.1] <script>alert('&')</script> \x1b[31m \u202e| `x`\n"},
 		{Arch: "x86_64", Variant: "pack", Scenario: "load", Kind: "leak", Title: "the same on both", Evidence: "x"},
 		{Arch: "x86_64", Variant: "nopack", Scenario: "load", Kind: "leak", Title: "the same on both", Evidence: "x"},
-		{Arch: "s390x", Variant: "nopack", Scenario: "load", Kind: "WARN", Title: "only without the series"},
+		{Arch: "s390x", Variant: "nopack", Scenario: "load", Kind: "warning", Title: "only without the series"},
 	}
 	for i := range rec.Cells {
 		if c := &rec.Cells[i]; c.Arch == "s390x" && c.Variant == "upstream" {
