@@ -120,7 +120,10 @@ func auditScenario(rec *results.Record, p results.Planned) []Problem {
 			failed = append(failed, b)
 		}
 	}
-	if done < p.Boots {
+	switch {
+	case done == 0 && len(failed) == 0:
+		return []Problem{{Arch: p.Arch, Variant: p.Variant, What: fmt.Sprintf("%s of %s on %s was never booted", p.Scenario, p.Variant, p.Arch)}}
+	case done < p.Boots:
 		what := fmt.Sprintf("%s of %s on %s ended well in %d of %s", p.Scenario, p.Variant, p.Arch, done, count(p.Boots, "boot"))
 		k := faults.Harness
 		if len(failed) > 0 {
