@@ -161,8 +161,8 @@ func TestTreeSurvives(t *testing.T) {
 	t.Run("interrupted", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		// A header that some 40 files read.
-		wide := replace("wide", "include/linux/filter.h", 1, "/* SPDX-License-Identifier: GPL-2.0 */", "/*", "/* ", " * Linux Socket Filter Data Structures")
+		// A header that a dozen files read.
+		wide := replace("wide", "include/linux/sort.h", 1, "/* SPDX-License-Identifier: GPL-2.0 */", "#ifndef _LINUX_SORT_H", "#ifndef  _LINUX_SORT_H", "#define _LINUX_SORT_H")
 		o := options(t)
 		o.Progress = func(p Progress) {
 			if p.Done >= 4 {

@@ -53,6 +53,10 @@ func (b *builder) run(ctx context.Context, config string) error {
 	if b.source, b.changed, err = b.cell.Base.Checkout(ctx, b.cell.Commit, b.tree.Commits...); err != nil {
 		return err
 	}
+	// make finds out the real path, and so do the compilers' messages.
+	if b.source, err = filepath.EvalSymlinks(b.source); err != nil {
+		return fmt.Errorf("build %s: %w", b.cell.name(), err)
+	}
 	// From here on it is the build that is timed, not the copying of files.
 	b.started = time.Now()
 	if err := b.tree.begin(b.cell.Commit); err != nil {

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package build
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"packtest/internal/cache"
+	"packtest/internal/need"
+	"packtest/internal/proc"
+	"packtest/kernel/series"
+	"packtest/patches"
+)
+
+// What the ratios must not exceed.
+const (
+	maxColdOverBare    = 1.05
+	maxRebuildOverCold = 0.25
+)
+
+// BenchmarkBuild measures, for each architecture, a cold build against a bare
+// make of the same configuration in a clean folder, and then what going from
+// nopack to pack costs against that cold build. It takes a quarter of an hour
+// and is skipped unless PACKTEST_BENCH=1. The ratios mean something only on a
+// machine that does nothing else.
+func BenchmarkBuild(b *testing.B) {
+	if os.Getenv("PACKTEST_BENCH") != "1" {
+		b.Skip("builds kernels for a quarter of an hour; set PACKTEST_BENCH=1")
+	}
+	for _, arch := range Architectures() {
+		b.Run(arch, func(b *testing.B) {
+			need.KernelBuild(b, arch)
+			for b.Loop() {
+				benchmarkArch(b, arch)
+			}
+		})
+	}
+}
+
+func benchmarkArch(b *testing.B, arch string) {
+	ctx := context.Background()
+	c, err := cache.Open(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	nopack, pack := carried(b, "nopack"), carried(b, "bpf-prog-pack")
+	cell := realCell(b, c, arch, nopack)
+	// Files that lie in the page cache, for both.
+	dir, _, err := cell.Base.Checkout(ctx, cell.Commit)
+	if err != nil {
+		b.Fatal(err)
+	}
+
+	t := time.Now()
+	first, err := Build(ctx, c, cell, options(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	cold := time.Since(t)
+
+	bare := bareMake(b, arch, dir, first.ConfigFile)
+
+	cell = realCell(b, c, arch, nopack, pack)
+	t = time.Now()
+	second, err := Build(ctx, c, cell, options(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	rebuild := time.Since(t)
+	if first.SHA256 == second.SHA256 {
+		b.Error("nopack and pack are the same kernel")
+	}
+
+	// Built before, elsewhere: the same input must have given the same image.
+	if other, err := load(productCache(b), cell, first.Key); err == nil && other.SHA256 != first.SHA256 {
+		b.Errorf("the image is %.12s here and %.12s in packtest's cache", first.SHA256, other.SHA256)
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(cold.Seconds(), "cold-s")
+	b.ReportMetric(bare.Seconds(), "bare-s")
+	b.ReportMetric(rebuild.Seconds(), "rebuild-s")
+	b.ReportMetric(float64(first.Objects), "objects")
+	b.ReportMetric(float64(second.Objects), "rebuilt-objects")
+	ratio := func(name string, x, y time.Duration, limit float64) {
+		r := x.Seconds() / y.Seconds()
+		b.ReportMetric(r, name)
+		if r > limit {
+			b.Errorf("%s is %.2f, want at most %.2f", name, r, limit)
+		}
+	}
+	ratio("cold/bare", cold, bare, maxColdOverBare)
+	ratio("rebuild/cold", rebuild, cold, maxRebuildOverCold)
+	if first.Objects > objectBudget[arch] {
+		b.Errorf("%d objects, want at most %d", first.Objects, objectBudget[arch])
+	}
+}
+
+func carried(b *testing.B, name string) series.Series {
+	s, err := series.Load(patches.FS(), "linux-6.1/"+name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+// bareMake times make alone, with a finished .config, as a developer would.
+func bareMake(b *testing.B, arch, dir, config string) time.Duration {
+	a, err := archOf(arch)
+	if err != nil {
+		b.Fatal(err)
+	}
+	out := b.TempDir()
+	if err := copyFile(config, filepath.Join(out, ".config")); err != nil {
+		b.Fatal(err)
+	}
+	t := time.Now()
+	_, err = proc.Run(context.Background(), proc.Cmd{Argv: []string{"make", "-C", dir, "O=" + out, "ARCH=" + a.srcArch,
+		"CROSS_COMPILE=" + a.prefix, "-j" + strconv.Itoa(runtime.NumCPU()), "bzImage", "modules"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(t)
+}
