@@ -141,6 +141,8 @@ func TestEndings(t *testing.T) {
 				{words: "hello,exit", want: Panic, detail: "Attempted to kill init", events: []console.Kind{console.Panic}},
 				{words: "hello,crash", want: Panic, detail: "sysrq triggered crash", events: []console.Kind{console.Panic}},
 				{words: "hello,done,crash", want: Panic, detail: "sysrq triggered crash", events: []console.Kind{console.Panic}},
+				{words: "hello,warn,done,hang", want: Done, events: []console.Kind{console.Warning}},
+				{words: "hello,oops,done,hang", want: Panic, detail: "bpf_prog_pack_free", events: []console.Kind{console.Oops}},
 				{words: "hello,garbage,hang", want: BadTalk, detail: "no such word"},
 				{words: "hello,hang", limits: Limits{Silence: 300 * time.Millisecond}, want: Hang, detail: "the CPUs were at"},
 				{words: "hang", limits: Limits{Boot: 500 * time.Millisecond}, want: NoBoot, detail: "did not say a word"},

@@ -8,6 +8,7 @@
 package console
 
 import (
+	"bytes"
 	"regexp"
 	"strings"
 )
@@ -94,7 +95,7 @@ type Scanner struct {
 	n       int      // lines so far
 	before  []string // the last lines that belong to no report
 	open    *report
-	events  []Event
+	closed  []*report
 	panics  int
 }
 
@@ -102,30 +103,22 @@ type Scanner struct {
 func (s *Scanner) Write(b []byte) (int, error) {
 	n := len(b)
 	for len(b) > 0 {
-		i := indexNewline(b)
+		i := bytes.IndexByte(b, '\n')
 		if i < 0 {
-			s.partial = append(s.partial, b...)
-			// A stream without newlines must not take all memory; no line of a
-			// report is that long.
-			if len(s.partial) > maxLineLen {
-				s.line()
-			}
+			s.append(b)
 			break
 		}
-		s.partial = append(s.partial, b[:i]...)
+		s.append(b[:i])
 		s.line()
 		b = b[i+1:]
 	}
 	return n, nil
 }
 
-func indexNewline(b []byte) int {
-	for i, c := range b {
-		if c == '\n' {
-			return i
-		}
-	}
-	return -1
+// append keeps a part of a line. A stream without newlines must not take all
+// memory, and no line of a report is that long: the rest of it is dropped.
+func (s *Scanner) append(b []byte) {
+	s.partial = append(s.partial, b[:min(len(b), maxLineLen-len(s.partial))]...)
 }
 
 // Flush takes an unfinished last line and an unfinished report for finished.
@@ -139,7 +132,10 @@ func (s *Scanner) Flush() {
 // Events returns the events so far, an unfinished one included, in the order
 // in which they began.
 func (s *Scanner) Events() []Event {
-	out := append([]Event(nil), s.events...)
+	var out []Event
+	for _, r := range s.closed {
+		out = append(out, r.event())
+	}
 	if s.open != nil {
 		out = append(out, s.open.event())
 	}
@@ -157,19 +153,25 @@ func Scan(text string) []Event {
 	return s.Events()
 }
 
+// line takes a line of the stream. A process that did not end its line leaves a
+// kernel message in the middle of one.
 func (s *Scanner) line() {
 	raw := string(s.partial)
 	s.partial = s.partial[:0]
 	s.n++
-	if len(raw) > maxLineLen {
-		raw = raw[:maxLineLen]
+	if at := stamp.FindStringIndex(raw); at != nil && at[0] > 0 {
+		s.message(raw[:at[0]])
+		raw = raw[at[0]:]
 	}
+	s.message(raw)
+}
+
+func (s *Scanner) message(raw string) {
 	l := clean(raw)
 	m, isHeader := match(l)
 	switch {
 	case isHeader && s.open != nil && s.open.absorbs(m):
 		s.open.add(l)
-		s.open.header(m, l)
 	case isHeader:
 		s.begin(m, l)
 	case s.open != nil && s.open.endsBefore(l):
@@ -189,14 +191,32 @@ func (s *Scanner) begin(m header, l string) {
 	s.close()
 	if m.kind == Panic {
 		s.panics++
+		if s.consequence(l) {
+			return
+		}
 	}
 	s.open = newReport(m, s.before, l, s.n)
 	s.before = nil
 }
 
+// consequence takes the panic that an oops leads to for the oops's last words,
+// not for trouble of its own, and says whether it was one.
+func (s *Scanner) consequence(l string) bool {
+	if !strings.Contains(l, "Fatal exception") || len(s.closed) == 0 {
+		return false
+	}
+	last := s.closed[len(s.closed)-1]
+	if last.kind != Oops && last.kind != Bug {
+		return false
+	}
+	last.lines = append(append(last.lines, s.before...), l)
+	s.before = nil
+	return true
+}
+
 func (s *Scanner) close() {
 	if s.open != nil {
-		s.events = append(s.events, s.open.event())
+		s.closed = append(s.closed, s.open)
 		s.open = nil
 	}
 }
@@ -210,7 +230,7 @@ func (s *Scanner) remember(l string) {
 
 var (
 	ansi  = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
-	stamp = regexp.MustCompile(`^(<[0-9]{1,2}>)?\[ *[0-9]+\.[0-9]{6}\](\[ *[TC][0-9]+\])? ?`)
+	stamp = regexp.MustCompile(`(<[0-9]{1,2}>)?\[ *[0-9]+\.[0-9]{6}\](\[ *[TC][0-9]+\])? ?`)
 )
 
 // clean strips what is not the message: carriage returns, terminal sequences,
@@ -220,6 +240,8 @@ func clean(l string) string {
 		l = ansi.ReplaceAllString(l, "")
 	}
 	l = strings.Trim(l, "\r")
-	l = stamp.ReplaceAllString(l, "")
+	if at := stamp.FindStringIndex(l); at != nil && at[0] == 0 {
+		l = l[at[1]:]
+	}
 	return strings.TrimRight(strings.ToValidUTF8(l, "\uFFFD"), " ")
 }

@@ -68,7 +68,7 @@ var rules = []rule{
 	{"page allocation failure", regexp.MustCompile(`^\S+: page allocation failure`), AllocFail, false},
 	{"vmalloc error", regexp.MustCompile(`^\S+: vmalloc error: size`), AllocFail, false},
 	{"vmap allocation", regexp.MustCompile(`^vmap allocation for size \d+ failed`), AllocFail, false},
-	{"Out of memory", regexp.MustCompile(`^(?:Memory cgroup out|Out) of memory: Killed process`), OOM, false},
+	{"of memory: Killed", regexp.MustCompile(`^(?:Memory cgroup out|Out) of memory: Killed process`), OOM, false},
 	{"segfault at", regexp.MustCompile(`^\S+\[\d+\]: segfault at `), Segfault, false},
 	{"User process fault", regexp.MustCompile(`^User process fault: `), Segfault, false},
 }

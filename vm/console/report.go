@@ -15,10 +15,18 @@ type report struct {
 	frames   []string
 	lines    []string
 	line     int
-	inTrace  bool // between "Call Trace:" and the first line that is no frame
-	traced   bool // a call trace has ended
+	trace    traceState
 	ruled    bool // it began under a line of = signs, and ends with one
 }
+
+// traceState is how far the report's call trace has come.
+type traceState int
+
+const (
+	traceNone  traceState = iota
+	traceIn               // after "Call Trace:"
+	traceEnded            // after </TASK>, or before the first line that is no frame
+)
 
 // cutHere comes before WARN and BUG; what stands between it and the header is
 // the message that the caller of WARN gave.
@@ -36,12 +44,10 @@ func newReport(h header, before []string, l string, n int) *report {
 			break
 		}
 	}
-	if len(before) > 0 {
-		r.ruled = isRule(before[len(before)-1])
-	}
+	r.ruled = len(before) > 0 && isRule(before[len(before)-1])
 	r.lines = append(r.lines, before...)
 	r.add(l)
-	r.header(h, l)
+	r.title, r.function = stable(l), h.function
 	if message != "" && h.kind == Warning {
 		r.title = "WARNING: " + stable(message)
 		if r.function != "" {
@@ -51,55 +57,71 @@ func newReport(h header, before []string, l string, n int) *report {
 	return r
 }
 
-// header takes what a header line says, unless an earlier one said it.
-func (r *report) header(h header, l string) {
-	if r.title == "" {
-		r.title = stable(l)
-	}
-	if r.function == "" {
-		r.function = h.function
-	}
-}
-
-// absorbs says whether a header belongs to this report: "Oops: 0002 [#1]"
-// after "BUG: kernel NULL pointer dereference" does.
+// absorbs says whether a header belongs to this report: "Oops: 0002 [#1]" after
+// "BUG: kernel NULL pointer dereference" does.
 func (r *report) absorbs(h header) bool {
-	return h.secondary && !r.traced && (r.kind == Oops || r.kind == Bug)
+	return h.secondary && r.trace == traceNone && (r.kind == Oops || r.kind == Bug)
 }
 
 var (
-	rip       = regexp.MustCompile(`^(?:RIP: \w+:|Krnl PSW : [0-9a-f]+ [0-9a-f]+ \()([\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+`)
+	kernelPC  = regexp.MustCompile(`^(?:RIP: \w+:|Krnl PSW : [0-9a-f]+ [0-9a-f]+ \()([\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+`)
 	frame     = regexp.MustCompile(`^(?: *\[<[0-9a-f]+>\])? *(\? |\([^()]*\) *)?([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+`)
-	traceLine = regexp.MustCompile(`^ *(?:</?(?:TASK|IRQ|NMI|SOFTIRQ|EOE|#\w+|ENTRY_TRAMPOLINE)>|\[<[0-9a-f]+>\])`)
+	traceLine = regexp.MustCompile(`^ *(?:</?[A-Z#]\w*>|(?:\? )?0x[0-9a-f]+$|\[<[0-9a-f]+>\]|\(\[<)`)
+	// A user's registers in the middle of a trace, as the kernel entered by an
+	// interrupt shows them.
+	inTrace = regexp.MustCompile(`^(?:RIP|Code|RSP|R[A-Z0-9]{2}|FS|CS|CR\d|EFLAGS): ?`)
+	// The functions that print a trace are at its top and say nothing.
+	printers = regexp.MustCompile(`^(?:dump_stack(?:_lvl)?|panic|nmi_panic|show_\w+|__?warn\w*|report_bug|handle_bug|__die\w*|die\w*|oops_end|warn_alloc|print_\w*report\w*|kasan_report\w*|__schedule|schedule\w*|asm_exc_\w+|exc_\w+|\w*trap\w*)$`)
+	suffix   = regexp.MustCompile(`\.(?:cold|part|constprop|isra)(?:\.\d+)?$|\.\d+$`)
 )
 
 func (r *report) add(l string) {
 	r.lines = append(r.lines, l)
-	if m := rip.FindStringSubmatch(l); m != nil {
-		// The first one is the kernel's; a later one is the process's.
-		if r.function == "" {
-			r.function = m[1]
+	if m := kernelPC.FindStringSubmatch(l); m != nil {
+		// The first one is where it happened, except in a stall: there the CPU
+		// that stalls comes after those that wait for it.
+		if r.function == "" || (r.kind == RCUStall && r.trace == traceEnded) {
+			r.function = bare(m[1])
+			r.frames, r.trace = nil, traceNone
 		}
 		return
 	}
-	if strings.HasPrefix(strings.TrimSpace(l), "Call Trace:") {
-		r.inTrace = true
-		return
+	switch {
+	case strings.HasPrefix(l, "Call Trace:"):
+		if r.kind == RCUStall {
+			r.frames = nil
+		}
+		r.trace = traceIn
+	case r.trace != traceIn:
+	case strings.TrimSpace(l) == "</TASK>":
+		r.trace = traceEnded
+	default:
+		r.addFrame(l)
 	}
-	if !r.inTrace {
-		return
-	}
+}
+
+func (r *report) addFrame(l string) {
 	m := frame.FindStringSubmatch(l)
 	switch {
-	case m != nil:
-		if m[1] != "? " && len(r.frames) < maxFrames && !r.traced {
-			r.frames = append(r.frames, m[2])
+	case m == nil:
+		if !traceLine.MatchString(l) && !inTrace.MatchString(l) {
+			r.trace = traceEnded
 		}
-	case traceLine.MatchString(l):
+	case m[1] == "? " || len(r.frames) >= maxFrames:
 	default:
-		r.inTrace = false
-		r.traced = len(r.frames) > 0
+		if name := bare(m[2]); len(r.frames) > 0 || !printers.MatchString(name) {
+			r.frames = append(r.frames, name)
+		}
 	}
+}
+
+// bare takes off what compilers add to a function's name when they split or
+// specialise it.
+func bare(name string) string {
+	for suffix.MatchString(name) {
+		name = suffix.ReplaceAllString(name, "")
+	}
+	return name
 }
 
 // endsWith says whether l is the report's last line.
@@ -111,8 +133,13 @@ func (r *report) endsWith(l string) bool {
 		return r.ruled
 	}
 	// Reports that have no end marker end with the trace.
-	return strings.TrimSpace(l) == "</TASK>" && !r.hasEndMarker()
+	return r.trace == traceEnded && strings.TrimSpace(l) == "</TASK>" && !r.hasEndMarker() && r.kind != RCUStall
 }
+
+var (
+	userFault = regexp.MustCompile(`^(?:Code|Failing|Fault in|AS|CPU|Hardware|User|Last Breaking|Krnl|\s)`)
+	stallMore = regexp.MustCompile(`^(?:rcu: |\s|Sending NMI|NMI backtrace|CPU: |Hardware|INFO: NMI handler|Call Trace:|task:|Stopper:|RIP: |Krnl|Last Breaking)`)
+)
 
 // endsBefore says whether the line before l was the report's last.
 func (r *report) endsBefore(l string) bool {
@@ -120,19 +147,21 @@ func (r *report) endsBefore(l string) bool {
 		return true
 	}
 	switch r.kind {
-	case Segfault, OOM, Kmemleak:
-		return !strings.HasPrefix(l, "Code:") && !strings.HasPrefix(l, "User ") && !strings.HasPrefix(l, "CPU:")
-	case Panic:
-		// A panic ends with its own marker or with the kernel.
+	case OOM, Kmemleak:
+		return true
+	case Segfault:
+		return !userFault.MatchString(l)
+	case RCUStall:
+		return r.trace == traceEnded && !stallMore.MatchString(l)
+	}
+	if r.hasEndMarker() || r.ruled || r.trace != traceIn || len(r.frames) == 0 {
 		return false
 	}
-	if r.hasEndMarker() || r.ruled || !r.inTrace {
-		return false
-	}
-	return len(r.frames) > 0 && !frame.MatchString(l) && !traceLine.MatchString(l)
+	return !frame.MatchString(l) && !traceLine.MatchString(l) && !inTrace.MatchString(l)
 }
 
-// hasEndMarker says whether reports of this kind end with "---[ end trace".
+// hasEndMarker says whether reports of this kind end with "---[ end trace", or
+// with the kernel.
 func (r *report) hasEndMarker() bool {
 	switch r.kind {
 	case Oops, Bug, Warning, Panic:
@@ -152,31 +181,4 @@ func (r *report) event() Event {
 	}
 	return Event{Kind: r.kind, Title: r.title, Function: function,
 		Frames: append([]string(nil), r.frames...), Lines: append([]string(nil), r.lines...), Line: r.line}
-}
-
-var unstable = []struct {
-	re   *regexp.Regexp
-	with string
-}{
-	{regexp.MustCompile(`\b0x[0-9a-fA-F]+/0x[0-9a-fA-F]+`), ""},
-	{regexp.MustCompile(`([\w.]+)\+(?:0x[0-9a-f]+)?(?:/0x[0-9a-f]+)?`), "$1"},
-	{regexp.MustCompile(`\b(?:0x)?[0-9a-f]{8,16}\b`), "ADDR"},
-	{regexp.MustCompile(`\bCPU(: |#)\d+ ?`), ""},
-	{regexp.MustCompile(`\bPID: \d+ ?`), ""},
-	{regexp.MustCompile(`\bcpu \d+`), "cpu"},
-	{regexp.MustCompile(`\[(\S+?):\d+\]`), "[$1]"},
-	{regexp.MustCompile(`\btask (\S+?):\d+`), "task $1"},
-	{regexp.MustCompile(`\bprocess (\S+?)[:/]\d+`), "process $1"},
-	{regexp.MustCompile(`(\S)\[\d+\]:`), "$1:"},
-	{regexp.MustCompile(`\[#\d+\]`), "[#]"},
-	{regexp.MustCompile(`\bfor (?:more than )?\d+ ?s(?:econds)?\b`), "for too long"},
-	{regexp.MustCompile(` +`), " "},
-}
-
-// stable takes out of a header line what differs from boot to boot.
-func stable(l string) string {
-	for _, u := range unstable {
-		l = u.re.ReplaceAllString(l, u.with)
-	}
-	return strings.TrimSpace(l)
 }

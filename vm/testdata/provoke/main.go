@@ -15,6 +15,10 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 2 && os.Args[0] == "victim" {
+		victim(os.Args[1])
+		return
+	}
 	must(syscall.Mount("proc", "/proc", "proc", 0, ""))
 	must(syscall.Mount("sysfs", "/sys", "sysfs", 0, ""))
 	must(syscall.Mount("devtmpfs", "/dev", "devtmpfs", 0, ""))
@@ -52,8 +56,12 @@ func do(word string, port *os.File) {
 		os.Exit(3)
 	case "crash": // an oops, through a null pointer
 		sysrq("c")
-	case "sleep":
-		time.Sleep(time.Second)
+	case "warn": // what the kernel would say, through its own log
+		kmsg("4", "------------[ cut here ]------------", "WARNING: CPU: 0 PID: 1 at kernel/bpf/core.c:940 bpf_prog_pack_free+0xb2/0xd0",
+			"---[ end trace 0000000000000000 ]---")
+	case "oops": // one that does not lead to a panic
+		kmsg("0", "BUG: unable to handle page fault for address: ffffc90000000000", "RIP: 0010:bpf_prog_pack_free+0xb2/0xd0",
+			"---[ end trace 0000000000000000 ]---")
 	case "hang":
 		time.Sleep(time.Hour)
 	case "flood":
@@ -66,33 +74,84 @@ func do(word string, port *os.File) {
 			fmt.Fprintln(port, "still here")
 			time.Sleep(100 * time.Millisecond)
 		}
-	case "echo":
-		buf := make([]byte, 100)
-		n, err := port.Read(buf)
-		must(err)
-		_, err = port.Write(buf[:n])
-		must(err)
 	default:
-		if p, ok := strings.CutPrefix(word, "print:"); ok {
-			fmt.Println(strings.ReplaceAll(p, "_", " "))
-			return
-		}
-		if m, ok := strings.CutPrefix(word, "module:"); ok {
-			load("/" + m)
+		if what, ok := strings.CutPrefix(word, "trouble:"); ok {
+			trouble(what)
 			return
 		}
 		panic("unknown word " + word)
 	}
 }
 
-func load(path string) {
+// trouble makes some of its own, or has the module make it.
+func trouble(what string) {
+	switch what {
+	case "segfault":
+		run("crash")
+	case "oom":
+		run("eat")
+	default:
+		load("/trouble.ko", "what="+what)
+	}
+}
+
+// run runs this program again, to do something that PID 1 would not survive.
+func run(what string) {
+	p, err := os.StartProcess("/proc/self/exe", []string{"victim", what}, &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
+	must(err)
+	st, err := p.Wait()
+	must(err)
+	fmt.Println("victim:", st)
+}
+
+func victim(what string) {
+	switch what {
+	case "crash":
+		// Unhandled, or Go would print a traceback of its own.
+		segfault()
+	case "eat":
+		for {
+			b := make([]byte, 16<<20)
+			for i := range b {
+				b[i] = 1
+			}
+			hold = append(hold, b)
+		}
+	}
+}
+
+var hold [][]byte
+
+// segfault resets the signal's action behind the Go runtime's back and writes to
+// an address that nothing is mapped at.
+func segfault() {
+	var action [64]byte
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(syscall.SIGSEGV), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+	if errno != 0 {
+		panic(errno)
+	}
+	p := (*int)(nil)
+	*p = 1
+}
+
+func load(path, params string) {
 	f, err := os.Open(path)
 	must(err)
 	defer f.Close()
-	params, err := syscall.BytePtrFromString("")
+	p, err := syscall.BytePtrFromString(params)
 	must(err)
-	if _, _, errno := syscall.Syscall(finitModule, f.Fd(), uintptr(unsafe.Pointer(params)), 0); errno != 0 {
+	if _, _, errno := syscall.Syscall(finitModule, f.Fd(), uintptr(unsafe.Pointer(p)), 0); errno != 0 {
 		fmt.Println("load", path+":", errno)
+	}
+}
+
+func kmsg(level string, lines ...string) {
+	f, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
+	must(err)
+	defer f.Close()
+	for _, l := range lines {
+		_, err := fmt.Fprintf(f, "<%s>%s\n", level, l)
+		must(err)
 	}
 }
 
