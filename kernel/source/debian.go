@@ -83,6 +83,9 @@ func resolveSuite(ctx context.Context, c *cache.Cache, suite, pkg string, say fu
 		case err != nil && have && ctx.Err() == nil:
 			say(fmt.Sprintf("keeping %s %s as downloaded before: %v", pkg, version, err))
 		case err != nil:
+			if fault.Of(err) == fault.Input {
+				os.RemoveAll(dir) // set up for a suite that does not exist
+			}
 			return nil, err
 		default:
 			if tarball, version, err = a.download(ctx, pkg, version, say); err != nil {

@@ -227,6 +227,30 @@ func TestPackageNotInstalled(t *testing.T) {
 	}
 }
 
+func TestDownloaded(t *testing.T) {
+	a := apt{dir: t.TempDir(), suite: "s"}
+	if _, _, ok := a.downloaded("linux-source-6.12"); ok || a.fresh() {
+		t.Error("an empty folder holds a package")
+	}
+	write(t, filepath.Join(a.dir, "packages/linux-source-6.12.version"), []byte("6.12.1-1~bpo12+1\n"))
+	if _, _, ok := a.downloaded("linux-source-6.12"); ok {
+		t.Error("a version without its tarball counts as downloaded")
+	}
+	want := write(t, filepath.Join(a.dir, "packages/linux-source-6.12_6.12.1-1~bpo12+1.tar.xz"), nil)
+	write(t, a.stamp(), nil)
+	tarball, version, ok := a.downloaded("linux-source-6.12")
+	if tarball != want || version != "6.12.1-1~bpo12+1" || !ok || !a.fresh() {
+		t.Errorf("downloaded = %s, %s, %v, fresh %v", tarball, version, ok, a.fresh())
+	}
+	old := time.Now().Add(-listsAge - time.Minute)
+	if err := os.Chtimes(a.stamp(), old, old); err != nil {
+		t.Fatal(err)
+	}
+	if a.fresh() {
+		t.Error("lists of yesterday count as new")
+	}
+}
+
 func TestInterruptedUnpack(t *testing.T) {
 	c := open(t)
 	path := write(t, filepath.Join(t.TempDir(), "l.tar"), archive(t, files))
