@@ -18,27 +18,23 @@ type Findings struct {
 	Others []results.Finding
 }
 
-type fault struct{ arch, scenario, kind, title string }
-
-func faultOf(f results.Finding) fault { return fault{f.Arch, f.Scenario, f.Kind, f.Title} }
-
 // SortFindings tells the record's findings apart. It goes by what the record
 // holds; the OnBaseline marks are not trusted.
 func SortFindings(rec *results.Record) Findings {
-	made := map[string]map[fault]bool{}
+	made := map[string]map[results.Fault]bool{}
 	for _, f := range rec.Findings {
 		if made[f.Variant] == nil {
-			made[f.Variant] = map[fault]bool{}
+			made[f.Variant] = map[results.Fault]bool{}
 		}
-		made[f.Variant][faultOf(f)] = true
+		made[f.Variant][f.Fault()] = true
 	}
 	paired := rec.Baseline != "" && rec.Baseline != rec.Candidate
 	var out Findings
-	seen := map[string]map[fault]bool{}
+	seen := map[string]map[results.Fault]bool{}
 	for _, f := range rec.Findings {
-		k := faultOf(f)
+		k := f.Fault()
 		if seen[f.Variant] == nil {
-			seen[f.Variant] = map[fault]bool{}
+			seen[f.Variant] = map[results.Fault]bool{}
 		}
 		if seen[f.Variant][k] {
 			continue
@@ -62,14 +58,14 @@ func SortFindings(rec *results.Record) Findings {
 // MarkBaseline sets OnBaseline on every finding of another variant that was
 // made on the baseline too.
 func MarkBaseline(rec *results.Record) {
-	made := map[fault]bool{}
+	made := map[results.Fault]bool{}
 	for _, f := range rec.Findings {
 		if f.Variant == rec.Baseline {
-			made[faultOf(f)] = true
+			made[f.Fault()] = true
 		}
 	}
 	for i := range rec.Findings {
 		f := &rec.Findings[i]
-		f.OnBaseline = f.Variant != rec.Baseline && made[faultOf(*f)]
+		f.OnBaseline = f.Variant != rec.Baseline && made[f.Fault()]
 	}
 }

@@ -142,7 +142,7 @@ func judgeChanges(rec *results.Record, changes []Change) (results.Verdict, strin
 	return results.Pass, fmt.Sprintf("everything planned was carried out, nothing wrong was found, and no judged metric differs from %s's", rec.Baseline)
 }
 
-// name lists the changes by metric, the largest of each architecture, three
+// name lists the changes by metric, the largest of each architecture, four
 // metrics at most: "jit_pages (x86_64 -68.3 %, s390x -55.0 %)".
 func name(list []Change) string {
 	var parts []string
@@ -158,8 +158,8 @@ func name(list []Change) string {
 		slices.SortFunc(each, func(a, b string) int { return strings.Compare(b, a) }) // x86_64 first
 		parts = append(parts, m+" ("+strings.Join(each, ", ")+")")
 	}
-	if len(parts) > 3 {
-		parts = append(parts[:3], fmt.Sprintf("and %d more", len(parts)-3))
+	if len(parts) > 4 {
+		parts = append(parts[:4], fmt.Sprintf("and %d more", len(parts)-4))
 	}
 	return strings.Join(parts, ", ")
 }

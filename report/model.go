@@ -101,6 +101,7 @@ type Item struct {
 	Tone Tone
 	// Evidence is preformatted text from the guest's console or the compiler.
 	Evidence string
+	Detail   bool // left out of the text form
 }
 
 // Plot is a line plot: every series against the same axis.

@@ -66,8 +66,9 @@ func drawMap(m Map, types []string) (svg string, leftOut int) {
 			leftOut += n
 			continue
 		}
-		// A pack begins on a row of its own, below an empty one.
-		pack := n > pagesPerRow
+		// A pack begins on a row of its own, below an empty one. The longest
+		// program has 17 pages.
+		pack := n > 4*pagesPerRow
 		if page > 0 && (pack || afterPack) {
 			page = (page + 2*pagesPerRow - 1) / pagesPerRow * pagesPerRow
 		}

@@ -97,12 +97,16 @@ func (b *builder) unmeasured() []Section {
 	var items List
 	for _, g := range metrics {
 		where, why, _ := strings.Cut(g.key, "\x00")
-		items.Items = append(items.Items, Item{Text: fmt.Sprintf("%s (%s): %s", strings.Join(g.of, ", "), where, why)})
+		// A kernel without packs has no pack's occupancy, which goes without
+		// saying in the short form.
+		detail := slices.Equal(g.of, []string{"pack_occupancy"})
+		items.Items = append(items.Items, Item{Text: fmt.Sprintf("%s (%s): %s", strings.Join(g.of, ", "), where, why), Detail: detail})
 	}
 	if len(items.Items) == 0 {
 		return nil
 	}
-	return []Section{{ID: "not-measured", Title: "Not measured", Blocks: []Block{items}}}
+	detail := !slices.ContainsFunc(items.Items, func(it Item) bool { return !it.Detail })
+	return []Section{{ID: "not-measured", Title: "Not measured", Detail: detail, Blocks: []Block{items}}}
 }
 
 // grouped is a key and what has it, both in the order of their first coming.

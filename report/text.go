@@ -192,6 +192,9 @@ func (t *text) facts(b Facts) {
 
 func (t *text) list(b List) {
 	for _, it := range b.Items {
+		if it.Detail {
+			continue
+		}
 		t.para("  - ", it.Text, 4, it.Tone)
 		if it.Evidence == "" {
 			continue
