@@ -228,7 +228,7 @@ func kernelRow(c results.Cell) Row {
 	if c.Objects > 0 {
 		objects = fmt.Sprint(c.Objects)
 		if c.Incremental {
-			objects += " that differ"
+			objects += ", others reused"
 		}
 	}
 	if c.BuildSeconds > 0 {
