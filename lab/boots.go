@@ -4,8 +4,10 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -101,19 +103,6 @@ func (b *boot) names() []string {
 	return names
 }
 
-// outcome is what one boot came to, ready for the record.
-type outcome struct {
-	Boot       results.Boot         `json:"boot"`
-	Samples    []results.Sample     `json:"samples"`
-	Findings   []results.Finding    `json:"findings"`
-	Unmeasured []results.Unmeasured `json:"not_measured"`
-	Layouts    []results.Layout     `json:"layouts"`
-	// console is the path of the console's text; QEMU's own messages lie beside it.
-	console string
-	// harness is set if the boot failed for no fault of the kernel's.
-	harness error
-}
-
 // bootCells carries out the schedule, several VMs at once.
 func (r *run) bootCells(ctx context.Context) error {
 	boots := schedule(r.plan, r.cells)
@@ -141,7 +130,7 @@ func (r *run) bootCells(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if err := r.recordBoot(o); err != nil {
+			if err := r.recordBoot(b, o); err != nil {
 				return err
 			}
 			state := Finished
@@ -164,12 +153,10 @@ func (r *run) bootCells(ctx context.Context) error {
 // the harness failed is kept.
 func (r *run) bootTwice(ctx context.Context, b *boot, accel, initrd string) (*outcome, error) {
 	o, err := r.bootOnce(ctx, b, accel, initrd)
-	if err != nil || o.harness == nil {
+	if err != nil || o.harness == nil || fault.Of(o.harness) != fault.Harness {
 		return o, err
 	}
-	why := fmt.Sprintf("%s %s, boot %d: tried again, because the first try failed for no fault of the kernel's: %v", b.arch, b.variant, b.number, o.harness)
-	r.note("%s", why)
-	if err := r.update(func(rec *results.Record) { rec.Notes = append(rec.Notes, why) }); err != nil {
+	if err := r.remark("%s %s, boot %d: tried again, because the first try failed for no fault of the kernel's: %v", b.arch, b.variant, b.number, o.harness); err != nil {
 		return nil, err
 	}
 	second, err := r.bootOnce(ctx, b, accel, initrd)
@@ -180,7 +167,15 @@ func (r *run) bootTwice(ctx context.Context, b *boot, accel, initrd string) (*ou
 	return second, nil
 }
 
-// bootOnce boots b and turns what happened into an outcome.
+// remark tells the user and the reader of the record what the harness did.
+func (r *run) remark(format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	r.note("%s", text)
+	return r.update(func(rec *results.Record) { rec.Notes = append(rec.Notes, text) })
+}
+
+// bootOnce boots b and turns what happened into an outcome. The error is not
+// nil only if what happened could not be kept.
 func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*outcome, error) {
 	dir, err := os.MkdirTemp(r.dir, ".boot-")
 	if err != nil {
@@ -189,31 +184,31 @@ func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*out
 	defer os.RemoveAll(dir)
 	m := r.machine(b.cell, accel, initrd, dir)
 	started := r.Now().UTC()
-	tr := &transcript{}
-	talkTo := func(ctx context.Context, port io.ReadWriter) error {
-		var err error
-		tr, err = talk(ctx, port, b.job, expectation{arch: b.arch, configSum: b.configSum}, func(msg wire.Message) {
+	tr := newTranscript()
+	vo, err := r.Boot(ctx, m, func(ctx context.Context, port io.ReadWriter) error {
+		return tr.talk(ctx, port, b.job, expectation{arch: b.arch, configSum: b.configSum}, func(msg wire.Message) {
 			if msg.Progress != nil {
 				r.emit(Event{Stage: StageBoot, State: Going, Arch: b.arch, Variant: b.variant, Boot: b.number,
 					Text: msg.Scenario + " " + msg.Progress.What, Done: msg.Progress.Done, Total: msg.Progress.Total})
 			}
 		})
-		return err
-	}
-	vo, err := r.Boot(ctx, m, talkTo)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("boot %s %s: %w", b.arch, b.variant, err)
-	}
-	if vo.Ending == vm.Interrupted {
-		return nil, context.Cause(ctx)
+		return r.notStarted(ctx, b, m, err, started), nil
 	}
 	o := r.outcomeOf(b, m, vo, tr, started)
-	o.console, err = r.keepConsole(b, vo.ConsolePath)
-	if err != nil {
-		return nil, err
+	if vo.Ending == vm.Interrupted {
+		o.harness = interruption(ctx)
 	}
-	o.Boot.Console, err = filepath.Rel(r.dir, o.console)
-	return o, err
+	return o, r.keepConsole(b, m.Dir, o)
+}
+
+// interruption is the error of a context that is done.
+func interruption(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return context.Canceled
 }
 
 // machine describes the VM that boots a cell.
@@ -234,21 +229,30 @@ func Cmdline() []string {
 	return []string{"nokaslr", "no_hash_pointers", "mitigations=off", "oops=panic", "panic=-1", "panic_on_warn=0"}
 }
 
-func (r *run) keepConsole(b *boot, from string) (string, error) {
-	to := filepath.Join(r.dir, "consoles", fmt.Sprintf("%s-%s-%d.log", b.arch, b.variant, b.number))
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return "", fmt.Errorf("keep the console: %w", err)
+// keepConsole moves what a machine left in dir, its console and QEMU's own log,
+// into the run's folder. A first try's stay beside the second's.
+func (r *run) keepConsole(b *boot, dir string, o *outcome) error {
+	stem := filepath.Join(r.dir, "consoles", fmt.Sprintf("%s-%s-%d", b.arch, b.variant, b.number))
+	if err := os.MkdirAll(filepath.Dir(stem), 0o755); err != nil {
+		return fmt.Errorf("keep the console: %w", err)
 	}
-	// A first try's console is kept beside the second's.
-	if _, err := os.Stat(to); err == nil {
-		if err := os.Rename(to, to+".first-try"); err != nil {
-			return "", fmt.Errorf("keep the console: %w", err)
+	for from, to := range map[string]string{"console.log": stem + ".log", "qemu.log": stem + ".qemu.log"} {
+		if _, err := os.Stat(filepath.Join(dir, from)); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if _, err := os.Stat(to); err == nil {
+			if err := os.Rename(to, to+".first-try"); err != nil {
+				return fmt.Errorf("keep the console: %w", err)
+			}
+		}
+		if err := os.Rename(filepath.Join(dir, from), to); err != nil {
+			return fmt.Errorf("keep the console: %w", err)
 		}
 	}
-	if err := os.Rename(from, to); err != nil {
-		return "", fmt.Errorf("keep the console: %w", err)
-	}
-	return to, nil
+	o.console = stem + ".log"
+	var err error
+	o.Boot.Console, err = filepath.Rel(r.dir, o.console)
+	return err
 }
 
 // makeInitrds writes each cell's initramfs into the run's folder for the time
@@ -319,7 +323,9 @@ func (r *run) accelerators(ctx context.Context) (map[string]string, error) {
 	return out, r.update(func(rec *results.Record) { rec.Provenance.Accelerator = out })
 }
 
-func (r *run) recordBoot(o *outcome) error {
+// recordBoot puts an outcome into the record, and keeps it with the image if it
+// belongs there. It returns what must end the run: an interruption.
+func (r *run) recordBoot(b *boot, o *outcome) error {
 	if err := r.update(func(rec *results.Record) {
 		rec.Boots = append(rec.Boots, o.Boot)
 		rec.Findings = append(rec.Findings, o.Findings...)
@@ -329,7 +335,12 @@ func (r *run) recordBoot(o *outcome) error {
 	}); err != nil {
 		return err
 	}
-	if o.harness != nil && fault.Of(o.harness) == fault.Input {
+	if o.keep != "" {
+		if err := r.saveKept(o); err != nil {
+			return r.remark("%s %s: the outcome could not be kept with its kernel, and is made again next time: %v", b.arch, b.variant, err)
+		}
+	}
+	if o.harness != nil && fault.Of(o.harness) == fault.Interrupted {
 		return o.harness
 	}
 	return nil

@@ -125,6 +125,19 @@ func testBoot(keep bool) *boot {
 		job: wire.Job{Scenarios: []wire.ScenarioSpec{{Name: "load"}}}}
 }
 
+// carryOutOne boots b and records the outcome, as a run does.
+func (r *run) carryOutOne(t *testing.T, b *boot, initrd string) *outcome {
+	t.Helper()
+	o, err := r.bootKept(t.Context(), b, vm.TCG, initrd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.recordBoot(b, o); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
 func openCache(t *testing.T) *cache.Cache {
 	t.Helper()
 	c, err := cache.Open(t.TempDir())
@@ -166,13 +179,7 @@ func TestBootEndings(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r, f := testRun(t, openCache(t), tc.scripts...)
-			o, err := r.bootKept(t.Context(), testBoot(false), vm.TCG, initrdFile(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := r.recordBoot(o); err != nil {
-				t.Fatal(err)
-			}
+			r.carryOutOne(t, testBoot(false), initrdFile(t))
 			if f.boots != tc.boots || r.rec.Boots[0].Ending != tc.ending || len(r.rec.Samples) != tc.samples || len(r.rec.Notes) != tc.notes {
 				t.Errorf("%d boots, ending %s, %d samples, notes %q", f.boots, r.rec.Boots[0].Ending, len(r.rec.Samples), r.rec.Notes)
 			}
@@ -197,31 +204,42 @@ func TestBootEndings(t *testing.T) {
 func TestKeptOutcomes(t *testing.T) {
 	c, initrd := openCache(t), initrdFile(t)
 	first, f := testRun(t, c, fakeBoot{ending: vm.Done, says: well(3)})
-	if _, err := first.bootKept(t.Context(), testBoot(true), vm.TCG, initrd); err != nil {
-		t.Fatal(err)
-	}
+	first.carryOutOne(t, testBoot(true), initrd)
 	if f.boots != 1 {
 		t.Fatalf("%d boots", f.boots)
 	}
 
+	// The exact figures are kept, and no time of another day.
 	second, f := testRun(t, c)
-	o, err := second.bootKept(t.Context(), testBoot(true), vm.TCG, initrd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.boots != 0 || !o.Boot.Kept || len(o.Samples) != 2 || o.Boot.Started.IsZero() {
+	o := second.carryOutOne(t, testBoot(true), initrd)
+	if f.boots != 0 || !o.Boot.Kept || len(o.Samples) != 1 || o.Samples[0].Metric != "jit_pages" || o.Boot.Started.IsZero() {
 		t.Errorf("%d boots; outcome %+v", f.boots, o)
 	}
 	if b, _ := os.ReadFile(filepath.Join(second.dir, o.Boot.Console)); string(b) != "boot 1\n" {
 		t.Errorf("the kept console is %q", b)
 	}
 
-	// Another image has an outcome of its own.
-	other := testBoot(true)
-	other.kernel = &build.Kernel{SHA256: "bb"}
-	third, f := testRun(t, c, fakeBoot{ending: vm.Done, says: well(4)})
-	if _, err := third.bootKept(t.Context(), other, vm.TCG, initrd); err != nil || f.boots != 1 {
-		t.Errorf("%d boots, %v", f.boots, err)
+	// Another image, another initramfs or another QEMU has an outcome of its own.
+	otherInitrd := initrdFile(t)
+	if err := os.WriteFile(otherInitrd, []byte("other"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	otherImage := testBoot(true)
+	otherImage.kernel = &build.Kernel{SHA256: "bb"}
+	for name, tc := range map[string]struct {
+		b            *boot
+		initrd, qemu string
+	}{
+		"image":  {otherImage, initrd, ""},
+		"initrd": {testBoot(true), otherInitrd, ""},
+		"qemu":   {testBoot(true), initrd, "QEMU 10"},
+	} {
+		r, f := testRun(t, c, fakeBoot{ending: vm.Done, says: well(4)})
+		r.rec.Provenance.Tools = map[string]string{"qemu-s390x": tc.qemu}
+		r.carryOutOne(t, tc.b, tc.initrd)
+		if f.boots != 1 {
+			t.Errorf("another %s: %d boots", name, f.boots)
+		}
 	}
 }
 
@@ -230,14 +248,13 @@ func TestKeptOutcomesAreTrustworthy(t *testing.T) {
 	c, initrd := openCache(t), initrdFile(t)
 	for range 2 {
 		r, f := testRun(t, c, fakeBoot{ending: vm.Panic})
-		if _, err := r.bootKept(t.Context(), testBoot(true), vm.TCG, initrd); err != nil || f.boots != 1 {
-			t.Fatalf("%d boots, %v", f.boots, err)
+		r.carryOutOne(t, testBoot(true), initrd)
+		if f.boots != 1 {
+			t.Fatalf("%d boots", f.boots)
 		}
 	}
 	r, _ := testRun(t, c, fakeBoot{ending: vm.Done, says: well(3)})
-	if _, err := r.bootKept(t.Context(), testBoot(true), vm.TCG, initrd); err != nil {
-		t.Fatal(err)
-	}
+	r.carryOutOne(t, testBoot(true), initrd)
 	files, _ := filepath.Glob(filepath.Join(c.Root(), "entries", keptKind, "*", "outcome.json"))
 	if len(files) != 1 {
 		t.Fatalf("kept: %q", files)
@@ -248,21 +265,84 @@ func TestKeptOutcomesAreTrustworthy(t *testing.T) {
 	r, f := testRun(t, c, fakeBoot{ending: vm.Done, says: well(3)})
 	var noted string
 	r.Events = func(e Event) { noted += e.Text }
-	if _, err := r.bootKept(t.Context(), testBoot(true), vm.TCG, initrd); err != nil || f.boots != 1 {
-		t.Errorf("%d boots, %v", f.boots, err)
-	}
-	if !strings.Contains(noted, "corrupt") {
-		t.Errorf("nobody was told: %q", noted)
+	stop := r.listen()
+	r.carryOutOne(t, testBoot(true), initrd)
+	stop()
+	if f.boots != 1 || !strings.Contains(noted, "corrupt") {
+		t.Errorf("%d boots; told: %q", f.boots, noted)
 	}
 }
 
+// A cache that can't be written to loses the keeping, not the outcome.
+func TestKeepingFails(t *testing.T) {
+	c := openCache(t)
+	if err := os.WriteFile(filepath.Join(c.Root(), "entries", keptKind), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r, _ := testRun(t, c, fakeBoot{ending: vm.Done, says: well(3)})
+	b := testBoot(true)
+	o, err := r.bootTwice(t.Context(), b, vm.TCG, initrdFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.keep = "key"
+	if err := r.recordBoot(b, o); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.rec.Samples) != 2 || len(r.rec.Notes) != 1 {
+		t.Errorf("samples %v, notes %q", r.rec.Samples, r.rec.Notes)
+	}
+}
+
+// What was seen before an interruption is in the record.
 func TestInterruptedBoot(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	r, _ := testRun(t, openCache(t), fakeBoot{ending: vm.Interrupted})
-	_, err := r.bootKept(ctx, testBoot(false), vm.TCG, initrdFile(t))
-	if fault.Of(err) != fault.Interrupted {
+	warn := console.Event{Kind: console.Warning, Title: "WARNING in f", Lines: []string{"WARNING"}}
+	r, f := testRun(t, openCache(t), fakeBoot{ending: vm.Interrupted, events: []console.Event{warn}})
+	b := testBoot(false)
+	o, err := r.bootKept(ctx, b, vm.TCG, initrdFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.recordBoot(b, o); fault.Of(err) != fault.Interrupted {
 		t.Errorf("err = %v", err)
+	}
+	if f.boots != 1 || len(r.rec.Findings) != 1 || len(r.rec.Boots) != 1 {
+		t.Errorf("%d boots, record %+v", f.boots, r.rec)
+	}
+}
+
+// A machine that can't be started is the harness's failure: tried again, noted.
+func TestNotStarted(t *testing.T) {
+	r, _ := testRun(t, openCache(t))
+	tries := 0
+	r.Boot = func(context.Context, vm.Machine, vm.Guest) (*vm.Outcome, error) {
+		tries++
+		return nil, errors.New("fork: no memory")
+	}
+	o := r.carryOutOne(t, testBoot(false), initrdFile(t))
+	if tries != 2 || o.Boot.Ending != "not-started" || o.Boot.Fault != "harness" || len(r.rec.Notes) != 1 {
+		t.Errorf("%d tries, boot %+v, notes %q", tries, o.Boot, r.rec.Notes)
+	}
+}
+
+// The same title at another place in the kernel is another fault.
+func TestFingerprints(t *testing.T) {
+	splat := func(frames ...string) []console.Event {
+		return []console.Event{{Kind: console.Lockdep, Title: "possible circular locking dependency", Frames: frames, Lines: []string{"WARNING"}}}
+	}
+	r, _ := testRun(t, openCache(t),
+		fakeBoot{ending: vm.Done, says: well(3), events: splat("old_lock")},
+		fakeBoot{ending: vm.Done, says: well(3), events: splat("pack_lock", "old_lock")})
+	base := testBoot(false)
+	base.cell = &cell{arch: "s390x", variant: "nopack", kernel: &build.Kernel{SHA256: "bb"}}
+	r.carryOutOne(t, base, initrdFile(t))
+	r.carryOutOne(t, testBoot(false), initrdFile(t))
+	for _, f := range r.rec.Findings {
+		if f.OnBaseline {
+			t.Errorf("held to be the baseline's: %+v", f)
+		}
 	}
 }
 

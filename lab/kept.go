@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"packtest/internal/cache"
+	"packtest/metric"
 	"packtest/vm"
 )
 
@@ -40,13 +41,15 @@ func (r *run) bootKept(ctx context.Context, b *boot, accel, initrd string) (*out
 	if err != nil || o.harness != nil || o.Boot.Ending != string(vm.Done) {
 		return o, err
 	}
-	return o, r.saveKept(key, o)
+	o.keep = key
+	return o, nil
 }
 
 const keptKind = "kept"
 
-// keptKey is made of all that decides what the suite does; the guest and the
-// module are in the initramfs.
+// keptKey is made of all that decides what the suite does. The guest and the
+// module are in the initramfs; what the JIT makes of a program depends on the
+// processor, which is QEMU's own under TCG and the host's under KVM.
 func (r *run) keptKey(b *boot, accel, initrd string) (string, error) {
 	job, err := json.Marshal(b.job)
 	if err != nil {
@@ -56,7 +59,12 @@ func (r *run) keptKey(b *boot, accel, initrd string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("look up the kept outcome of %s %s: %w", b.arch, b.variant, err)
 	}
-	return cache.Key("1", b.arch, b.kernel.SHA256, sum, accel, string(job), fmt.Sprint(r.plan.VM), fmt.Sprint(Cmdline())), nil
+	made := r.rec.Provenance
+	cpu := made.Tools["qemu-"+b.arch]
+	if accel == vm.KVM {
+		cpu += made.Host.CPU + made.Host.Kernel
+	}
+	return cache.Key("2", b.arch, b.kernel.SHA256, sum, accel, cpu, string(job), fmt.Sprint(r.plan.VM), fmt.Sprint(Cmdline())), nil
 }
 
 // loadKept puts a kept outcome into this run. It may have been made under
@@ -91,24 +99,32 @@ func (r *run) loadKept(b *boot, key string) (*outcome, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read a kept outcome: %w", err)
 	}
-	tmp := filepath.Join(r.dir, fmt.Sprintf(".kept-%s-%s", b.arch, b.variant))
-	if err := cache.WriteFile(tmp, console, 0o644); err != nil {
+	dir, err := os.MkdirTemp(r.dir, ".kept-")
+	if err != nil {
+		return nil, fmt.Errorf("read a kept outcome: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if err := cache.WriteFile(filepath.Join(dir, "console.log"), console, 0o644); err != nil {
 		return nil, err
 	}
-	if o.console, err = r.keepConsole(b, tmp); err != nil {
-		return nil, err
-	}
-	o.Boot.Console, err = filepath.Rel(r.dir, o.console)
-	return &o, err
+	return &o, r.keepConsole(b, dir, &o)
 }
 
-func (r *run) saveKept(key string, o *outcome) error {
-	_, err := r.Cache.Put(keptKind, key, func(dir string) error {
+// saveKept keeps an outcome, without what belongs to the day it was made on.
+func (r *run) saveKept(o *outcome) error {
+	_, err := r.Cache.Put(keptKind, o.keep, func(dir string) error {
+		kept := *o
+		kept.Samples = nil
+		for _, s := range o.Samples {
+			if d, _ := metric.Lookup(s.Metric); d.Exact {
+				kept.Samples = append(kept.Samples, s)
+			}
+		}
 		console, err := os.ReadFile(o.console)
 		if err != nil {
 			return fmt.Errorf("keep an outcome: %w", err)
 		}
-		raw, err := json.MarshalIndent(o, "", " ")
+		raw, err := json.MarshalIndent(kept, "", " ")
 		if err != nil {
 			return err
 		}

@@ -29,7 +29,7 @@ type Lab struct {
 	Store *results.Store
 	// Patches and Kconfigs are the series and fragments packtest carries.
 	Patches, Kconfigs fs.FS
-	// Events is told what happens; it is called from one goroutine at a time.
+	// Events is told what happens, one event at a time; nil is nobody.
 	Events func(Event)
 	// Now tells the time.
 	Now func() time.Time
@@ -38,7 +38,8 @@ type Lab struct {
 	// Boot boots one machine; vm.Run, unless a test puts another one here.
 	Boot func(context.Context, vm.Machine, vm.Guest) (*vm.Outcome, error)
 
-	mu sync.Mutex // held while Events is called
+	mu    sync.Mutex // guards queue
+	queue chan Event // nil while nobody listens
 }
 
 // Request is what is asked of one run.
@@ -58,6 +59,7 @@ func (l *Lab) Run(ctx context.Context, req Request) (*results.Record, error) {
 	if err := req.Plan.Validate(); err != nil {
 		return nil, err
 	}
+	defer l.listen()()
 	release, err := l.Cache.Use(ctx, func(holder string) {
 		l.note("waiting for %s to finish cleaning the cache", holder)
 	})
@@ -117,31 +119,29 @@ func (r *run) carryOut(ctx context.Context) error {
 	return r.bootCells(ctx)
 }
 
-// finish judges what there is and saves the record.
+// finish judges what there is, saves the record, and points "latest" to it,
+// however the run ended: what was right yesterday says nothing of today.
 func (r *run) finish(cause error) (*results.Record, error) {
 	r.recMu.Lock()
 	defer r.recMu.Unlock()
 	r.rec.Finished = r.Now().UTC()
+	compare.MarkBaseline(r.rec)
+	r.rec.Verdict, r.rec.Why = "", ""
+	verdict, why := compare.Judge(r.rec)
 	switch {
-	case cause == nil:
-		r.rec.Verdict, r.rec.Why = "", ""
-		markBaseline(r.rec)
-		r.rec.Verdict, r.rec.Why = compare.Judge(r.rec)
+	case cause == nil, verdict == results.KernelFailed:
+		// What was proved wrong stays proved, whatever failed later.
+		r.rec.Verdict, r.rec.Why = verdict, why
 	case fault.Of(cause) == fault.Interrupted:
 		r.rec.Verdict, r.rec.Why = results.Interrupted, "interrupted before its end"
 	default:
 		r.rec.Verdict, r.rec.Why = results.HarnessFailed, cause.Error()
 	}
-	markBaseline(r.rec)
-	if err := r.Store.Save(r.rec); err != nil {
-		return r.rec, errors.Join(cause, err)
+	err := r.Store.Save(r.rec)
+	if err == nil {
+		err = r.Store.Publish(r.rec.ID)
 	}
-	if cause == nil {
-		if err := r.Store.Publish(r.rec.ID); err != nil {
-			return r.rec, err
-		}
-	}
-	return r.rec, cause
+	return r.rec, errors.Join(cause, err)
 }
 
 // update changes the record and saves it, so that a run which is killed leaves
@@ -150,33 +150,49 @@ func (r *run) update(change func(*results.Record)) error {
 	r.recMu.Lock()
 	defer r.recMu.Unlock()
 	change(r.rec)
-	markBaseline(r.rec)
+	compare.MarkBaseline(r.rec)
 	return r.Store.Save(r.rec)
 }
 
-// markBaseline marks the findings that were made on the baseline of the same
-// architecture and scenario too.
-func markBaseline(rec *results.Record) {
-	key := func(f results.Finding) string {
-		return f.Arch + "\x00" + f.Scenario + "\x00" + f.Kind + "\x00" + f.Title
+// eventRoom is how many events wait for a listener that is slow: a terminal
+// that was stopped must not stop the run.
+const eventRoom = 4096
+
+// listen hands events to l.Events from a goroutine of its own until the
+// returned function is called, which waits for the last one.
+func (l *Lab) listen() (stop func()) {
+	if l.Events == nil {
+		return func() {}
 	}
-	base := map[string]bool{}
-	for _, f := range rec.Findings {
-		if f.Variant == rec.Baseline {
-			base[key(f)] = true
+	queue, done := make(chan Event, eventRoom), make(chan struct{})
+	l.mu.Lock()
+	l.queue = queue
+	l.mu.Unlock()
+	go func() {
+		defer close(done)
+		for e := range queue {
+			l.Events(e)
 		}
-	}
-	for i, f := range rec.Findings {
-		rec.Findings[i].OnBaseline = f.Variant != rec.Baseline && base[key(f)]
+	}()
+	return func() {
+		l.mu.Lock()
+		l.queue = nil
+		l.mu.Unlock()
+		close(queue)
+		<-done
 	}
 }
 
 func (l *Lab) emit(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.queue == nil {
+		return
+	}
 	e.At = l.Now()
-	if l.Events != nil {
-		l.Events(e)
+	select {
+	case l.queue <- e:
+	default: // nobody has listened for thousands of events
 	}
 }
 

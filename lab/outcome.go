@@ -3,57 +3,98 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
 
+	"packtest/internal/cache"
 	"packtest/internal/fault"
 	"packtest/metric"
 	"packtest/results"
 	"packtest/vm"
 )
 
+// outcome is what one boot came to, ready for the record.
+type outcome struct {
+	Boot       results.Boot         `json:"boot"`
+	Samples    []results.Sample     `json:"samples"`
+	Findings   []results.Finding    `json:"findings"`
+	Unmeasured []results.Unmeasured `json:"not_measured"`
+	Layouts    []results.Layout     `json:"layouts"`
+	// console is the path of the console's text.
+	console string
+	// harness is set if the boot failed for no fault of the kernel's.
+	harness error
+	// keep is the key to keep the outcome under, or "".
+	keep string
+}
+
 // outcomeOf turns how a VM ended and what its guest said into an outcome.
 func (r *run) outcomeOf(b *boot, m vm.Machine, vo *vm.Outcome, tr *transcript, started time.Time) *outcome {
-	o := &outcome{Boot: results.Boot{
-		Arch: b.arch, Variant: b.variant, Number: b.number, Scenarios: b.names(),
-		Started: started, Seconds: vo.Elapsed.Seconds(), Ending: string(vo.Ending), Detail: vo.Detail,
-		Accelerator: vo.Accelerator, QEMU: vo.QEMU, Cmdline: strings.Join(m.Cmdline, " "),
-		CPUs: m.CPUs, MemoryMiB: m.MemoryMiB,
-	}}
+	o := &outcome{Boot: r.bootRecord(b, m, started)}
+	o.Boot.Seconds, o.Boot.Ending, o.Boot.Detail = vo.Elapsed.Seconds(), string(vo.Ending), vo.Detail
+	o.Boot.Accelerator, o.Boot.QEMU = vo.Accelerator, vo.QEMU
 	if h := tr.hello; h != nil {
 		o.Boot.Cmdline, o.Boot.Release, o.Boot.Mitigations = h.Cmdline, h.Release, h.Mitigations
 	}
-	finding := func(scenario, kind, title, evidence string) {
-		o.Findings = append(o.Findings, results.Finding{Arch: b.arch, Variant: b.variant, Scenario: scenario,
-			Kind: kind, Title: title, Evidence: evidence, Boot: b.number})
-	}
 	for _, f := range tr.findings {
-		finding(f.scenario, f.what.Kind, f.what.Title, f.what.Evidence)
+		// A failed case of the kernel's own suite has its name in the title,
+		// and how long it took in the evidence.
+		fingerprint := cache.Key(f.what.Evidence)[:12]
+		if f.what.Kind == "test-bpf" {
+			fingerprint = ""
+		}
+		o.find(b, f.scenario, f.what.Kind, f.what.Title, f.what.Evidence, fingerprint)
 	}
 	for _, name := range b.names() {
 		if why, ok := tr.failed[name]; ok {
-			finding(name, "scenario-failed", "the scenario could not be carried out", why)
+			o.find(b, name, "scenario-failed", "the scenario could not be carried out", why, cache.Key(why)[:12])
 		}
 	}
+	fatal := false
 	for _, e := range vo.Events {
-		finding(join(b.names()), string(e.Kind), e.Title, strings.Join(e.Lines, "\n"))
+		fatal = fatal || e.Kind.Fatal()
+		o.find(b, join(b.names()), string(e.Kind), e.Title, strings.Join(e.Lines, "\n"), strings.Join(append([]string{e.Function}, e.Frames...), " "))
 	}
-	if vo.Ending != vm.Done {
-		o.Boot.Fault = vo.Ending.Fault().String()
-		if vo.Ending.Fault() == fault.Kernel {
-			// A panic is an event already; a hang or a silent end is none.
-			if len(vo.Events) == 0 {
-				finding(join(b.names()), string(vo.Ending), "the kernel did not get to the end of the boot", vo.Detail)
-			}
-		} else {
-			o.harness = &fault.Error{Kind: vo.Ending.Fault(), Err: fmt.Errorf("%s: %s", vo.Ending, vo.Detail)}
-		}
-		// Half a boot's figures prove nothing; its findings stand.
+	if vo.Ending == vm.Done {
+		r.collect(b, vo, tr, o)
 		return o
 	}
-	r.collect(b, vo, tr, o)
+	// Half a boot's figures prove nothing; its findings stand.
+	o.Boot.Fault = vo.Ending.Fault().String()
+	if vo.Ending.Fault() != fault.Kernel {
+		o.harness = &fault.Error{Kind: vo.Ending.Fault(), Err: fmt.Errorf("%s: %s", vo.Ending, vo.Detail)}
+	} else if vo.Ending != vm.Panic || !fatal {
+		// A panic is among the events; a hang or a silent end is not.
+		o.find(b, join(b.names()), string(vo.Ending), "the kernel did not get to the end of the boot", vo.Detail, "")
+	}
 	return o
+}
+
+// notStarted is the outcome of a machine that could not be started.
+func (r *run) notStarted(ctx context.Context, b *boot, m vm.Machine, err error, started time.Time) *outcome {
+	o := &outcome{Boot: r.bootRecord(b, m, started), harness: err}
+	if ctx.Err() != nil {
+		o.harness = interruption(ctx)
+	}
+	o.Boot.Ending, o.Boot.Detail, o.Boot.Fault = "not-started", err.Error(), fault.Of(o.harness).String()
+	o.Boot.Accelerator = m.Accel
+	return o
+}
+
+// bootRecord is what is known of a boot before it begins.
+func (r *run) bootRecord(b *boot, m vm.Machine, started time.Time) results.Boot {
+	return results.Boot{
+		Arch: b.arch, Variant: b.variant, Number: b.number, Scenarios: b.names(), Started: started,
+		Cmdline: strings.Join(m.Cmdline, " "), CPUs: m.CPUs, MemoryMiB: m.MemoryMiB,
+	}
+}
+
+// find adds a finding that was made in boot b.
+func (o *outcome) find(b *boot, scenario, kind, title, evidence, fingerprint string) {
+	o.Findings = append(o.Findings, results.Finding{Arch: b.arch, Variant: b.variant, Scenario: scenario,
+		Kind: kind, Title: title, Evidence: evidence, Fingerprint: strings.TrimSpace(fingerprint), Boot: b.number})
 }
 
 // collect takes over the values of a boot that ended well. Exact figures come

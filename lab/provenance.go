@@ -26,6 +26,9 @@ func provenance(ctx context.Context, version string, prep *prepared, req Request
 		Tools:    map[string]string{},
 		Plan:     req.PlanText,
 	}
+	if strings.HasPrefix(req.Plan.Base, "tree:") {
+		p.Base.SHA256 = "" // a user's tree is named by its commit
+	}
 	seen := map[string]bool{}
 	for _, v := range req.Plan.Variants {
 		for _, s := range prep.stacks[v.Name] {

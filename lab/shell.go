@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"packtest/initramfs"
 	"packtest/internal/fault"
@@ -32,6 +33,8 @@ func (l *Lab) Shell(ctx context.Context, p *plan.Plan, t Terminal) error {
 	if len(p.Arches) != 1 || len(p.Variants) != 1 {
 		return fault.Inputf("a shell needs one architecture and one variant")
 	}
+	stopListening := sync.OnceFunc(l.listen())
+	defer stopListening()
 	release, err := l.Cache.Use(ctx, nil)
 	if err != nil {
 		return err
@@ -63,6 +66,7 @@ func (l *Lab) Shell(ctx context.Context, p *plan.Plan, t Terminal) error {
 		return err
 	}
 	m.Accel = accel
+	stopListening()
 	if t.Ready != nil {
 		t.Ready()
 	}

@@ -38,47 +38,50 @@ type expectation struct {
 	configSum string
 }
 
-// talk holds the host's side of the conversation until the guest is done. The
-// transcript is never nil: it holds what was said before an error.
+func newTranscript() *transcript {
+	return &transcript{failed: map[string]string{}, ended: map[string]bool{}}
+}
+
+// talk holds the host's side of the conversation until the guest is done. After
+// an error the transcript holds what was said before it.
 //
 // A guest that isn't what was built, says something out of turn, or leaves out
 // a scenario is an error: its figures would prove nothing.
-func talk(ctx context.Context, port io.ReadWriter, job wire.Job, want expectation, heard func(wire.Message)) (*transcript, error) {
-	t := &transcript{failed: map[string]string{}, ended: map[string]bool{}}
+func (t *transcript) talk(ctx context.Context, port io.ReadWriter, job wire.Job, want expectation, heard func(wire.Message)) error {
 	r, w := wire.NewReader(port), wire.NewWriter(port)
 	running := ""
 	for !t.done {
 		m, err := r.Read()
 		if err != nil {
 			if ctx.Err() != nil {
-				return t, context.Cause(ctx)
+				return context.Cause(ctx)
 			}
 			if errors.Is(err, io.EOF) {
-				return t, fmt.Errorf("the guest fell silent before it was done: %w", io.ErrUnexpectedEOF)
+				return fmt.Errorf("the guest fell silent before it was done: %w", io.ErrUnexpectedEOF)
 			}
-			return t, err
+			return err
 		}
 		heard(m)
 		if (m.Type == wire.TypeHello) != (t.hello == nil) {
-			return t, fmt.Errorf("the guest said %s where hello comes first, and once", m.Type)
+			return fmt.Errorf("the guest said %s where hello comes first, and once", m.Type)
 		}
 		switch m.Type {
 		case wire.TypeHello:
 			t.hello = m.Hello
 			if err := want.check(m.Hello); err != nil {
-				return t, err
+				return err
 			}
 			if err := w.Write(wire.Message{Type: wire.TypeJob, Job: &job}); err != nil {
-				return t, err
+				return err
 			}
 		case wire.TypeBegin:
 			if running != "" || t.ended[m.Scenario] {
-				return t, fmt.Errorf("the guest began %s out of turn", m.Scenario)
+				return fmt.Errorf("the guest began %s out of turn", m.Scenario)
 			}
 			running = m.Scenario
 		case wire.TypeEnd:
 			if running == "" || m.Scenario != running {
-				return t, fmt.Errorf("the guest ended %q while it ran %q", m.Scenario, running)
+				return fmt.Errorf("the guest ended %q while it ran %q", m.Scenario, running)
 			}
 			t.ended[running] = true
 			if m.End.Error != "" {
@@ -87,20 +90,20 @@ func talk(ctx context.Context, port io.ReadWriter, job wire.Job, want expectatio
 			running = ""
 		case wire.TypeDone:
 			if running != "" {
-				return t, fmt.Errorf("the guest was done in the middle of %s", running)
+				return fmt.Errorf("the guest was done in the middle of %s", running)
 			}
 			t.done = true
 			if err := t.complete(job, m.Done); err != nil {
-				return t, err
+				return err
 			}
 		default:
 			if running == "" || m.Scenario != running {
-				return t, fmt.Errorf("the guest sent a %s of %q while it ran %q", m.Type, m.Scenario, running)
+				return fmt.Errorf("the guest sent a %s of %q while it ran %q", m.Type, m.Scenario, running)
 			}
 			t.keep(m)
 		}
 	}
-	return t, nil
+	return nil
 }
 
 func (t *transcript) keep(m wire.Message) {

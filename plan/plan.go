@@ -87,9 +87,11 @@ func Default() *Plan {
 		Config:    "measure",
 		Baseline:  "nopack",
 		Candidate: "pack",
-		Boots:     4,
-		Seed:      1,
-		VM:        VM{CPUs: 2, MemoryMiB: 2048, Accelerator: "auto"},
+		// Five is the least from which a rank test can tell the few noisy
+		// metrics apart after correcting for their number.
+		Boots: 5,
+		Seed:  1,
+		VM:    VM{CPUs: 2, MemoryMiB: 2048, Accelerator: "auto"},
 		Variants: []Variant{
 			{Name: "nopack", Stack: []string{"nopack"}},
 			{Name: "pack", Stack: []string{"nopack", "bpf-prog-pack"}},
@@ -140,6 +142,9 @@ func (p *Plan) Validate() error {
 		if err := oneOf(key, v, names); err != nil {
 			return err
 		}
+	}
+	if p.Baseline == p.Candidate && len(names) > 1 {
+		return fault.Inputf("baseline and candidate are both %s: there would be nothing to compare", p.Baseline)
 	}
 	for _, r := range []struct {
 		key         string
@@ -198,7 +203,7 @@ func (p *Plan) Variant(name string) (Variant, error) {
 
 // Keep narrows the plan to the given architectures, variants and scenarios; an
 // empty list keeps all. A baseline or candidate that is no longer there is
-// replaced by the first and the last variant kept.
+// replaced by another variant, never by the other of the two.
 func (p *Plan) Keep(arches, variants, scenarios []string) error {
 	var err error
 	if p.Arches, err = keep("architecture", p.Arches, arches, func(s string) string { return s }, Architectures()); err != nil {
@@ -210,14 +215,28 @@ func (p *Plan) Keep(arches, variants, scenarios []string) error {
 	if p.Scenarios, err = keep("scenario", p.Scenarios, scenarios, func(s Scenario) string { return s.Name }, Scenarios()); err != nil {
 		return err
 	}
-	names := p.VariantNames()
-	if oneOf("", p.Baseline, names) != nil {
-		p.Baseline = names[0]
-	}
-	if oneOf("", p.Candidate, names) != nil {
-		p.Candidate = names[len(names)-1]
-	}
+	p.pair()
 	return nil
+}
+
+// pair replaces a baseline or a candidate that is not among the variants: the
+// baseline by the first variant that is not the candidate, the candidate by the
+// last that is not the baseline. A lone variant is both.
+func (p *Plan) pair() {
+	names := p.VariantNames()
+	missing := func(name string) bool { return oneOf("", name, names) != nil }
+	if missing(p.Baseline) {
+		p.Baseline = names[0]
+		if p.Baseline == p.Candidate && len(names) > 1 {
+			p.Baseline = names[1]
+		}
+	}
+	if missing(p.Candidate) {
+		p.Candidate = names[len(names)-1]
+		if p.Candidate == p.Baseline && len(names) > 1 {
+			p.Candidate = names[len(names)-2]
+		}
+	}
 }
 
 // keep returns the elements of have that are named in want, in the order of

@@ -56,6 +56,7 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown config", `config = "kasan"`, `unknown config "kasan"`, ""},
 		{"unknown scenario", "[[scenario]]\nname = \"lod\"", `unknown scenario "lod"`, `did you mean "load"?`},
 		{"unknown baseline", `baseline = "no-pack"`, `unknown baseline "no-pack"`, `did you mean "nopack"?`},
+		{"compared with itself", "baseline = \"pack\"", "baseline and candidate are both pack", ""},
 		{"too many programs", "[[scenario]]\nname = \"load\"\nprograms = 10001", "from 1 to 10000", ""},
 		{"steps fall", "[[scenario]]\nname = \"directmap\"\nsteps = [5, 5]", "steps must rise", ""},
 		{"no variant", `variant = []`, "at least one", ""},
@@ -113,7 +114,7 @@ func TestKeep(t *testing.T) {
 	if err := p.Keep([]string{"s390x"}, []string{"upstream", "pack"}, []string{"load"}); err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(p.VariantNames(), []string{"pack", "upstream"}) || p.Baseline != "pack" || p.Candidate != "pack" {
+	if !reflect.DeepEqual(p.VariantNames(), []string{"pack", "upstream"}) || p.Baseline != "upstream" || p.Candidate != "pack" {
 		t.Errorf("variants %v, baseline %s, candidate %s", p.VariantNames(), p.Baseline, p.Candidate)
 	}
 	if err := p.Keep([]string{"x86_64"}, nil, nil); err == nil || !strings.Contains(err.Error(), "not in the plan") {
@@ -138,4 +139,28 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("accepted and invalid: %v", err)
 		}
 	})
+}
+
+// A run with one variant compares nothing; one with more always does.
+func TestKeepLeavesAPair(t *testing.T) {
+	for _, tc := range []struct {
+		variants            []string
+		baseline, candidate string
+	}{
+		{[]string{"nopack", "pack"}, "nopack", "pack"},
+		{[]string{"pack", "upstream"}, "upstream", "pack"},
+		{[]string{"nopack", "upstream"}, "nopack", "upstream"},
+		{[]string{"upstream"}, "upstream", "upstream"},
+	} {
+		p := Default()
+		if err := p.Keep(nil, tc.variants, nil); err != nil {
+			t.Fatal(err)
+		}
+		if p.Baseline != tc.baseline || p.Candidate != tc.candidate {
+			t.Errorf("%v: baseline %s, candidate %s", tc.variants, p.Baseline, p.Candidate)
+		}
+		if err := p.Validate(); err != nil {
+			t.Errorf("%v: %v", tc.variants, err)
+		}
+	}
 }

@@ -171,7 +171,10 @@ type Finding struct {
 	Kind     string `json:"kind"`
 	Title    string `json:"title"`
 	Evidence string `json:"evidence"`
-	Boot     int    `json:"boot,omitempty"`
+	// Fingerprint tells apart findings whose titles are the same: where in the
+	// kernel it was, or a digest of what was seen. May be empty.
+	Fingerprint string `json:"fingerprint,omitempty"`
+	Boot        int    `json:"boot,omitempty"`
 	// OnBaseline is set if the same finding was made on the baseline too:
 	// then it is listed, and not held against the candidate.
 	OnBaseline bool `json:"on_baseline,omitempty"`
@@ -192,4 +195,12 @@ type Layout struct {
 	Variant  string `json:"variant"`
 	Scenario string `json:"scenario"`
 	wire.Layout
+}
+
+// Fault is what makes two findings the same trouble, on whichever variant.
+type Fault struct{ Arch, Scenario, Kind, Title, Fingerprint string }
+
+// Fault returns what the finding is about, without the variant and the boot.
+func (f Finding) Fault() Fault {
+	return Fault{f.Arch, f.Scenario, f.Kind, f.Title, f.Fingerprint}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -21,13 +22,13 @@ type progress struct {
 	out     io.Writer
 	bars    *mpb.Progress // nil where there is no terminal
 	going   map[string]*mpb.Bar
-	what    map[string]*string
+	what    map[string]*atomic.Pointer[string] // what a bar says; mpb reads it from a goroutine of its own
 	started time.Time
 	quiet   map[string]time.Time // when a line was last printed for a thing
 }
 
 func newProgress(stderr io.Writer) *progress {
-	p := &progress{out: stderr, going: map[string]*mpb.Bar{}, what: map[string]*string{}, quiet: map[string]time.Time{}}
+	p := &progress{out: stderr, going: map[string]*mpb.Bar{}, what: map[string]*atomic.Pointer[string]{}, quiet: map[string]time.Time{}}
 	if isTerminal(stderr) && os.Getenv("TERM") != "dumb" {
 		p.bars = mpb.New(mpb.WithOutput(stderr), mpb.WithWidth(30), mpb.WithRefreshRate(200*time.Millisecond))
 		p.out = p.bars
@@ -70,14 +71,22 @@ func (p *progress) goOn(key string, e lab.Event) {
 	}
 	b := p.going[key]
 	if b == nil {
-		what := new(string)
+		what := new(atomic.Pointer[string])
 		p.what[key] = what
-		b = p.bars.AddBar(int64(e.Total), mpb.BarRemoveOnComplete(),
+		// A bar that is made with a total is over when it gets there; ours has
+		// one phase after another.
+		b = p.bars.AddBar(0,
 			mpb.PrependDecorators(decor.Name(subject(e), decor.WC{W: 28, C: decor.DindentRight})),
-			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return *what })))
+			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
+				if s := what.Load(); s != nil {
+					return *s
+				}
+				return ""
+			})))
 		p.going[key] = b
 	}
-	*p.what[key] = strings.TrimSpace(fraction(e) + " " + clip(e.Text, 40))
+	text := strings.TrimSpace(fraction(e) + " " + clip(e.Text, 40))
+	p.what[key].Store(&text)
 	b.SetTotal(int64(e.Total), false)
 	b.SetCurrent(int64(e.Done))
 }

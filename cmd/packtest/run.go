@@ -131,7 +131,11 @@ func (c *runCmd) Run(w *world) error {
 	}
 	if err != nil {
 		fmt.Fprintf(w.stderr, "packtest: what there is so far is in %s\n", l.Store.Dir(rec.ID))
-		return err
+		if rec.Verdict != results.KernelFailed {
+			return err
+		}
+		// What was proved wrong before the harness failed is the answer.
+		fmt.Fprintf(w.stderr, "packtest: %v\n", err)
 	}
 	if err := render(w.stdout, c.Format, rec, colourful(w.stdout)); err != nil {
 		return err

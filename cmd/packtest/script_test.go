@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,10 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"packtest/internal/cache"
+	"packtest/internal/need"
+	"packtest/plan"
 )
 
 // The scripts run packtest as a process of its own, as a user would.
@@ -20,6 +25,41 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, scriptParams("testdata/script"))
+}
+
+// TestKernelScripts runs the scripts that build and boot kernels. They share
+// the user's source and build trees, so that each kernel is compiled once, and
+// have entries of their own, which they may harm.
+func TestKernelScripts(t *testing.T) {
+	need.Long(t)
+	for _, arch := range plan.Architectures() {
+		need.KernelBuild(t, arch)
+		need.QEMU(t, arch)
+	}
+	root, err := cache.DefaultRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	real, err := cache.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := scriptParams("testdata/kernels")
+	setup := p.Setup
+	p.Setup = func(env *testscript.Env) error {
+		own := filepath.Join(env.WorkDir, "cache")
+		env.Setenv("CACHE", own)
+		for _, shared := range []string{"trees", "locks"} {
+			if err := os.MkdirAll(own, 0o755); err != nil {
+				return err
+			}
+			if err := os.Symlink(filepath.Join(real.Root(), shared), filepath.Join(own, shared)); err != nil {
+				return err
+			}
+		}
+		return setup(env)
+	}
+	testscript.Run(t, p)
 }
 
 // scriptParams gives scripts a home of their own and the command
@@ -40,6 +80,12 @@ func scriptParams(dir string) testscript.Params {
 				}
 			}
 			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Getuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCodeOf},
 	}
