@@ -4,7 +4,6 @@ package probe
 
 import (
 	"bufio"
-	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -91,36 +90,37 @@ func (k Kernel) Core() (*Core, error) {
 	return &Core{f: f, segments: segments, order: order}, nil
 }
 
-// parseSegments reads the ELF headers: debug/elf would go on to sections that
-// such a file doesn't have.
+// parseSegments reads the ELF headers. debug/elf would go on to sections that
+// such a file doesn't have, and its imports would slow process 1 down.
 func parseSegments(r io.ReaderAt) ([]segment, binary.ByteOrder, error) {
-	ident := make([]byte, elf.EI_NIDENT)
-	if _, err := r.ReadAt(ident, 0); err != nil {
+	const (
+		headerBytes, programBytes = 64, 56
+		class64, bigEndian, load  = 2, 2, 1
+	)
+	header := make([]byte, headerBytes)
+	if _, err := r.ReadAt(header, 0); err != nil {
 		return nil, nil, fmt.Errorf("read ELF header: %w", err)
 	}
-	if string(ident[:4]) != elf.ELFMAG || elf.Class(ident[elf.EI_CLASS]) != elf.ELFCLASS64 {
+	if string(header[:4]) != "\x7fELF" || header[4] != class64 {
 		return nil, nil, errors.New("not a 64-bit ELF file")
 	}
 	var order binary.ByteOrder = binary.LittleEndian
-	if elf.Data(ident[elf.EI_DATA]) == elf.ELFDATA2MSB {
+	if header[5] == bigEndian {
 		order = binary.BigEndian
 	}
-	var h elf.Header64
-	if err := binary.Read(io.NewSectionReader(r, 0, 64), order, &h); err != nil {
-		return nil, nil, fmt.Errorf("read ELF header: %w", err)
-	}
-	if h.Phoff > 1<<32 || int(h.Phentsize) != binary.Size(elf.Prog64{}) {
+	offset := order.Uint64(header[32:])
+	size, count := order.Uint16(header[54:]), order.Uint16(header[56:])
+	if offset > 1<<32 || size != programBytes {
 		return nil, nil, errors.New("odd program headers")
 	}
 	var list []segment
-	for i := range int64(h.Phnum) {
-		var p elf.Prog64
-		size := int64(h.Phentsize)
-		if err := binary.Read(io.NewSectionReader(r, int64(h.Phoff)+i*size, size), order, &p); err != nil {
+	p := make([]byte, programBytes)
+	for i := range int64(count) {
+		if _, err := r.ReadAt(p, int64(offset)+i*programBytes); err != nil {
 			return nil, nil, fmt.Errorf("read program header %d: %w", i, err)
 		}
-		if elf.ProgType(p.Type) == elf.PT_LOAD {
-			list = append(list, segment{addr: p.Vaddr, bytes: p.Memsz, offset: p.Off})
+		if order.Uint32(p) == load {
+			list = append(list, segment{offset: order.Uint64(p[8:]), addr: order.Uint64(p[16:]), bytes: order.Uint64(p[40:])})
 		}
 	}
 	return list, order, nil

@@ -3,7 +3,6 @@
 package scenario
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"strings"
 	"unsafe"
 
-	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
 	"packtest/guest/bpf"
@@ -104,19 +102,15 @@ func newTrampoline(slots *bpf.Array, next *bpf.Next) (int, error) {
 	if runtime.GOARCH == "s390x" {
 		order = binary.BigEndian
 	}
-	var code bytes.Buffer
-	err := asm.Instructions{
-		asm.LoadMapValue(asm.R3, slots.FD(), uint32(slots.Bytes()-8)),
-		asm.LoadMem(asm.R3, asm.R3, 0, asm.DWord),
-		asm.LoadMapPtr(asm.R2, next.FD()),
-		asm.FnTailCall.Call(),
-		asm.Mov.Imm(asm.R0, 0),
-		asm.Return(),
-	}.Marshal(&code, order)
-	if err != nil {
-		return -1, err
-	}
-	return bpf.Load(bpf.Kprobe, "trampoline", code.Bytes())
+	code := bpf.Encode([]bpf.Instruction{
+		bpf.LoadMapValue(bpf.R3, slots.FD(), uint32(slots.Bytes()-8)),
+		bpf.LoadMem(bpf.R3, bpf.R3, 0, bpf.DWord),
+		bpf.LoadMap(bpf.R2, next.FD()),
+		bpf.Call(bpf.TailCall),
+		bpf.Mov.Imm(bpf.R0, 0),
+		bpf.Exit(),
+	}, order)
+	return bpf.Load(bpf.Kprobe, "trampoline", code)
 }
 
 // attach puts a kprobe on getpgid(2) and the program on it. The function it

@@ -140,14 +140,32 @@ func (l *textLayout) checkPermissions(images []image, table probe.PageTable) {
 	l.fault("permissions", "programs' code is not mapped", unmapped)
 }
 
-// unitsHeld counts the naturally aligned units of size bytes in r that hold at
-// least one byte of code. Images are in the order of addresses.
-func unitsHeld(r wire.Region, size uint64) int {
+// pagesHeld counts the pages of r that hold at least one byte of code.
+func pagesHeld(r wire.Region) int {
+	return unitsHeld(r, probe.PageBytes, func(im wire.Image) uint64 { return im.Offset + im.Bytes })
+}
+
+// chunksHeld counts the chunks of r that programs take up. A program's code
+// begins at a random place in its first chunk, so that it may end before or
+// after the end of its last but one; the kernel takes the same number of chunks
+// in either case, and that many are counted.
+func chunksHeld(r wire.Region) int {
+	const header = 8 // sizeof(struct bpf_binary_header)
+	return unitsHeld(r, chunkBytes, func(im wire.Image) uint64 {
+		whole := (im.Bytes + header + chunkBytes - 1) / chunkBytes * chunkBytes
+		return max(im.Offset+im.Bytes, im.Offset/chunkBytes*chunkBytes+whole)
+	})
+}
+
+// unitsHeld counts the naturally aligned units of size bytes that images take
+// up, from their beginning to end(image), counting none twice. Images are in
+// the order of addresses; areas begin at a page.
+func unitsHeld(r wire.Region, size uint64, end func(wire.Image) uint64) int {
 	n := 0
 	var next uint64 // the first unit that was not counted yet
 	for _, im := range r.Images {
-		first := max((r.Start+im.Offset)/size, next)
-		next = max((r.Start+im.Offset+im.Bytes+size-1)/size, first)
+		first := max(im.Offset/size, next)
+		next = max((end(im)+size-1)/size, first)
 		n += int(next - first)
 	}
 	return n
@@ -171,10 +189,10 @@ func (l *textLayout) report(env *Env) {
 		for _, im := range r.Images {
 			used += im.Bytes
 		}
-		pages += unitsHeld(r, probe.PageBytes)
+		pages += pagesHeld(r)
 		if programsIn(r) > 1 {
 			env.Report.Sample(metric.New("pack_occupancy", map[string]string{"pack": fmt.Sprint(packs)},
-				100*float64(unitsHeld(r, chunkBytes))*chunkBytes/float64(r.Bytes)))
+				100*float64(chunksHeld(r))*chunkBytes/float64(r.Bytes)))
 			packs++
 		}
 	}

@@ -74,13 +74,14 @@ func TestLayoutFigures(t *testing.T) {
 			infos: []bpf.Info{
 				// Chunks 0 to 1, then 1024/64=16 to 17 of the subprogram.
 				info(1, bpf.Function{Address: text + 4, Bytes: 100}, bpf.Function{Address: text + 0x404, Bytes: 70}),
-				// From the last chunk of the first page into the second.
+				// From the last chunk of the first page into the second; with its
+				// header it takes a third chunk, wherever in the first it begins.
 				info(2, bpf.Function{Address: text + 0xfc4, Bytes: 124}),
 			},
 			areas: []probe.Area{pack},
 			table: probe.PageTable{code(0, 0x200000, 4096)},
 			want: map[string]float64{"programs": 2, "jit_pages": 2, "jit_bytes_used": 294, "jit_bytes_mapped": 2 << 20, "jit_utilisation": 100 * 294.0 / (2 << 20),
-				"programs_per_page": 1, "packs": 1, "pack_occupancy pack=0": 100 * 6 * 64.0 / (2 << 20), "programs_mapped_4k": 2, "programs_mapped_2m": 0, "text_mappings": 2},
+				"programs_per_page": 1, "packs": 1, "pack_occupancy pack=0": 100 * 7 * 64.0 / (2 << 20), "programs_mapped_4k": 2, "programs_mapped_2m": 0, "text_mappings": 2},
 		},
 		{
 			name: "a pack in one large page",

@@ -13,13 +13,10 @@
 package fleet
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
-
-	"github.com/cilium/ebpf/asm"
 
 	"packtest/guest/bpf"
 )
@@ -182,13 +179,6 @@ func (f *Fleet) make(r *rand.Rand, i int, t bpf.Type, target int, calls bool) (P
 	if err != nil {
 		return p, fmt.Errorf("program %d: %w", i, err)
 	}
-	var b bytes.Buffer
-	b.Grow(len(ins) * asm.InstructionSize)
-	for _, in := range ins {
-		if _, err := in.Marshal(&b, f.order); err != nil {
-			return p, fmt.Errorf("program %d: %w", i, err)
-		}
-	}
-	p.Code = b.Bytes()
+	p.Code = bpf.Encode(ins, f.order)
 	return p, nil
 }

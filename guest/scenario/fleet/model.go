@@ -2,28 +2,32 @@
 
 package fleet
 
-import "github.com/cilium/ebpf/asm"
+import (
+	"fmt"
+
+	"packtest/guest/bpf"
+)
 
 // operation is one kind of arithmetic: 64 bits wide, or narrow, which works on
 // the lower 32 bits and clears the upper ones.
 type operation struct {
-	op     asm.ALUOp
+	op     bpf.ALU
 	narrow bool
 }
 
 // operations is what programs are made of. Twice is as often.
 var operations = [...]operation{
-	{asm.Add, false}, {asm.Add, false}, {asm.Add, true},
-	{asm.Sub, false},
-	{asm.Mul, false}, {asm.Mul, true},
-	{asm.Xor, false}, {asm.Xor, false}, {asm.Xor, true},
-	{asm.Or, false},
-	{asm.And, false},
-	{asm.LSh, false},
-	{asm.RSh, false},
-	{asm.ArSh, false},
-	{asm.Div, false},
-	{asm.Mod, false},
+	{bpf.Add, false}, {bpf.Add, false}, {bpf.Add, true},
+	{bpf.Sub, false},
+	{bpf.Mul, false}, {bpf.Mul, true},
+	{bpf.Xor, false}, {bpf.Xor, false}, {bpf.Xor, true},
+	{bpf.Or, false},
+	{bpf.And, false},
+	{bpf.LSh, false},
+	{bpf.RSh, false},
+	{bpf.ArSh, false},
+	{bpf.Div, false},
+	{bpf.Mod, false},
 }
 
 // alu says what an operation means. b is sign-extended if it was a constant.
@@ -34,30 +38,30 @@ func alu(op operation, a, b uint64) uint64 {
 	return wide(op.op, a, b)
 }
 
-func wide(op asm.ALUOp, a, b uint64) uint64 {
+func wide(op bpf.ALU, a, b uint64) uint64 {
 	switch op {
-	case asm.Add:
+	case bpf.Add:
 		return a + b
-	case asm.Sub:
+	case bpf.Sub:
 		return a - b
-	case asm.Mul:
+	case bpf.Mul:
 		return a * b
-	case asm.Xor:
+	case bpf.Xor:
 		return a ^ b
-	case asm.Or:
+	case bpf.Or:
 		return a | b
-	case asm.And:
+	case bpf.And:
 		return a & b
-	case asm.LSh:
+	case bpf.LSh:
 		return a << b
-	case asm.RSh:
+	case bpf.RSh:
 		return a >> b
-	case asm.ArSh:
+	case bpf.ArSh:
 		return uint64(int64(a) >> b)
-	case asm.Div:
+	case bpf.Div:
 		return a / b
-	case asm.Mod:
+	case bpf.Mod:
 		return a % b
 	}
-	panic("fleet: no meaning for " + op.String())
+	panic(fmt.Sprintf("fleet: no meaning for operation %#x", op))
 }

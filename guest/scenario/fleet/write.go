@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"github.com/cilium/ebpf/asm"
-
 	"packtest/guest/bpf"
 )
 
@@ -16,12 +14,12 @@ import (
 // means is said once in Go (alu, in model.go), and once by the kernel.
 type function struct {
 	r    *rand.Rand
-	ins  asm.Instructions
+	ins  []bpf.Instruction
 	regs [11]uint64
 	// work is the registers that arithmetic is done on.
-	work []asm.Register
+	work []bpf.Register
 	// scratch is a register that keeps nothing.
-	scratch asm.Register
+	scratch bpf.Register
 	// narrow is how many more 32-bit operations may be written: on s390x the
 	// verifier copies the whole program for each, to insert a zero-extension.
 	narrow int
@@ -44,17 +42,14 @@ func newWriter(r *rand.Rand, t bpf.Type, input uint32) *writer {
 	w := &writer{t: t}
 	w.narrow = maxNarrow
 	// These four keep their values over a call.
-	w.r, w.work, w.scratch = r, []asm.Register{asm.R6, asm.R7, asm.R8, asm.R9}, asm.R0
-	w.regs[asm.R6] = uint64(input)
+	w.r, w.work, w.scratch = r, []bpf.Register{bpf.R6, bpf.R7, bpf.R8, bpf.R9}, bpf.R0
+	w.regs[bpf.R6] = uint64(input)
 	return w
 }
 
-func (f *function) emit(ins ...asm.Instruction) {
+func (f *function) emit(ins ...bpf.Instruction) {
 	for _, in := range ins {
-		f.slots++
-		if in.OpCode.IsDWordLoad() {
-			f.slots++
-		}
+		f.slots += in.Slots()
 	}
 	f.ins = append(f.ins, ins...)
 }
@@ -71,26 +66,26 @@ const (
 func (w *writer) prologue(slots, slot int) {
 	switch w.t {
 	case bpf.XDP:
-		w.emit(asm.LoadMem(asm.R6, asm.R1, xdpDataEnd, asm.Word),
-			asm.LoadMem(asm.R2, asm.R1, xdpData, asm.Word),
-			asm.Sub.Reg(asm.R6, asm.R2))
+		w.emit(bpf.LoadMem(bpf.R6, bpf.R1, xdpDataEnd, bpf.Word),
+			bpf.LoadMem(bpf.R2, bpf.R1, xdpData, bpf.Word),
+			bpf.Sub.Reg(bpf.R6, bpf.R2))
 	case bpf.Kprobe:
-		w.emit(asm.LoadMapValue(asm.R1, slots, uint32(slot)),
-			asm.LoadMem(asm.R6, asm.R1, 0, asm.DWord))
+		w.emit(bpf.LoadMapValue(bpf.R1, slots, uint32(slot)),
+			bpf.LoadMem(bpf.R6, bpf.R1, 0, bpf.DWord))
 	default:
-		w.emit(asm.StoreMem(asm.R10, contextSpill, asm.R1, asm.DWord),
-			asm.LoadMem(asm.R6, asm.R1, skbLen, asm.Word))
+		w.emit(bpf.StoreMem(bpf.R10, contextSpill, bpf.R1, bpf.DWord),
+			bpf.LoadMem(bpf.R6, bpf.R1, skbLen, bpf.Word))
 	}
-	w.spread(asm.R6)
+	w.spread(bpf.R6)
 }
 
 // spread gives every working register a value made of from's and a constant.
 // None is a constant alone: where the verifier knows a value, it follows it
 // back through the whole program at every jump that depends on it.
-func (f *function) spread(from asm.Register) {
+func (f *function) spread(from bpf.Register) {
 	for _, reg := range f.work {
 		if reg != from {
-			f.emit(asm.Mov.Reg(reg, from))
+			f.emit(bpf.Mov.Reg(reg, from))
 			f.regs[reg] = f.regs[from]
 		}
 		f.constant(reg)
@@ -98,9 +93,9 @@ func (f *function) spread(from asm.Register) {
 }
 
 // constant brings a random 64-bit constant into a working register.
-func (f *function) constant(reg asm.Register) {
+func (f *function) constant(reg bpf.Register) {
 	v := f.r.Uint64()
-	f.emit(asm.LoadImm(f.scratch, int64(v), asm.DWord), asm.Xor.Reg(reg, f.scratch))
+	f.emit(bpf.LoadImm(f.scratch, v), bpf.Xor.Reg(reg, f.scratch))
 	f.regs[reg] ^= v
 }
 
@@ -119,10 +114,10 @@ func (f *function) block(n int) {
 		case k == 2 && n > 2:
 			// To the stack and back.
 			a, b := f.anyWork(), f.anyWork()
-			f.emit(asm.StoreMem(asm.R10, scrap1, a, asm.DWord), asm.LoadMem(b, asm.R10, scrap1, asm.DWord))
+			f.emit(bpf.StoreMem(bpf.R10, scrap1, a, bpf.DWord), bpf.LoadMem(b, bpf.R10, scrap1, bpf.DWord))
 			f.regs[b] = f.regs[a]
 			// a and b are equal now; let them drift apart again.
-			f.emit(asm.Xor.Imm(b, f.apply(operation{asm.Xor, false}, b, f.r.Int32())))
+			f.emit(bpf.Xor.Imm(b, f.apply(operation{bpf.Xor, false}, b, f.r.Int32())))
 			n -= 3
 		default:
 			f.arithmetic()
@@ -131,14 +126,14 @@ func (f *function) block(n int) {
 	}
 }
 
-func (f *function) anyWork() asm.Register { return f.work[f.r.IntN(len(f.work))] }
+func (f *function) anyWork() bpf.Register { return f.work[f.r.IntN(len(f.work))] }
 
 // jump writes a conditional jump over the next skip operations; where it is
 // taken, they change nothing.
 func (f *function) jump(skip int) {
 	reg, limit := f.anyWork(), f.r.Int32()
 	at := len(f.ins)
-	f.emit(asm.Instruction{OpCode: asm.JGT.Op(asm.ImmSource), Dst: reg, Constant: int64(limit)})
+	f.emit(bpf.JumpGT(reg, limit, 0))
 	taken := f.regs[reg] > uint64(int64(limit))
 	before, start := f.regs, f.slots
 	for range skip {
@@ -161,7 +156,7 @@ func (f *function) arithmetic() {
 		}
 	}
 	dst := f.anyWork()
-	if op.op == asm.LSh || op.op == asm.RSh || op.op == asm.ArSh {
+	if op.op == bpf.LSh || op.op == bpf.RSh || op.op == bpf.ArSh {
 		// Never by half the width or more: values would run empty.
 		f.immediate(op, dst, 1+f.r.Int32N(13))
 		return
@@ -169,16 +164,16 @@ func (f *function) arithmetic() {
 	src := f.anyWork()
 	// Never with itself: x^x and x-x are 0 whatever x was. A product with a
 	// register loses bits where that is even.
-	if src == dst || op.op == asm.Mul || op.op == asm.Div || op.op == asm.Mod || f.r.IntN(2) == 0 {
+	if src == dst || op.op == bpf.Mul || op.op == bpf.Div || op.op == bpf.Mod || f.r.IntN(2) == 0 {
 		v := f.r.Int32()
 		switch op.op {
-		case asm.Mul:
+		case bpf.Mul:
 			v |= 1
-		case asm.Div:
+		case bpf.Div:
 			v = 3 + v&0xf
-		case asm.Mod:
+		case bpf.Mod:
 			v |= 1 << 30
-		case asm.And:
+		case bpf.And:
 			v |= -1 << 31
 		}
 		f.immediate(op, dst, v)
@@ -192,7 +187,7 @@ func (f *function) arithmetic() {
 	}
 }
 
-func (f *function) immediate(op operation, dst asm.Register, v int32) {
+func (f *function) immediate(op operation, dst bpf.Register, v int32) {
 	f.apply(op, dst, v)
 	if op.narrow {
 		f.emit(op.op.Imm32(dst, v))
@@ -202,7 +197,7 @@ func (f *function) immediate(op operation, dst asm.Register, v int32) {
 }
 
 // apply carries out an operation with a constant and returns the constant.
-func (f *function) apply(op operation, dst asm.Register, v int32) int32 {
+func (f *function) apply(op operation, dst bpf.Register, v int32) int32 {
 	f.regs[dst] = alu(op, f.regs[dst], uint64(int64(v)))
 	return v
 }
@@ -211,21 +206,21 @@ func (f *function) apply(op operation, dst asm.Register, v int32) int32 {
 // the subprogram.
 func (w *writer) call(n int) *function {
 	a, b := w.work[0], w.work[1+w.r.IntN(3)]
-	sub := &function{r: w.r, work: []asm.Register{asm.R0, asm.R1, asm.R2, asm.R3}, scratch: asm.R4, narrow: maxNarrow}
-	sub.regs[asm.R1], sub.regs[asm.R2] = w.regs[a], w.regs[b]
-	sub.emit(asm.Mov.Reg(asm.R0, asm.R1), asm.Mov.Reg(asm.R3, asm.R2))
-	sub.regs[asm.R0], sub.regs[asm.R3] = sub.regs[asm.R1], sub.regs[asm.R2]
+	sub := &function{r: w.r, work: []bpf.Register{bpf.R0, bpf.R1, bpf.R2, bpf.R3}, scratch: bpf.R4, narrow: maxNarrow}
+	sub.regs[bpf.R1], sub.regs[bpf.R2] = w.regs[a], w.regs[b]
+	sub.emit(bpf.Mov.Reg(bpf.R0, bpf.R1), bpf.Mov.Reg(bpf.R3, bpf.R2))
+	sub.regs[bpf.R0], sub.regs[bpf.R3] = sub.regs[bpf.R1], sub.regs[bpf.R2]
 	for _, reg := range sub.work {
 		sub.constant(reg)
 	}
 	sub.block(n)
 	sub.fold()
-	sub.emit(asm.Return())
-	w.emit(asm.Mov.Reg(asm.R1, a), asm.Mov.Reg(asm.R2, b))
+	sub.emit(bpf.Exit())
+	w.emit(bpf.Mov.Reg(bpf.R1, a), bpf.Mov.Reg(bpf.R2, b))
 	w.calls = append(w.calls, len(w.ins))
-	w.emit(asm.Instruction{OpCode: asm.OpCode(asm.JumpClass).SetJumpOp(asm.Call), Src: asm.PseudoCall})
-	w.emit(asm.Xor.Reg(a, asm.R0))
-	w.regs[a] ^= sub.regs[asm.R0]
+	w.emit(bpf.CallFunction(0))
+	w.emit(bpf.Xor.Reg(a, bpf.R0))
+	w.regs[a] ^= sub.regs[bpf.R0]
 	return sub
 }
 
@@ -233,10 +228,10 @@ func (w *writer) call(n int) *function {
 func (f *function) fold() {
 	first := f.work[0]
 	for _, reg := range f.work[1:] {
-		f.emit(asm.Add.Reg(first, reg))
+		f.emit(bpf.Add.Reg(first, reg))
 		f.regs[first] += f.regs[reg]
 		v := f.r.Int32() | 1
-		f.immediate(operation{asm.Mul, false}, first, v)
+		f.immediate(operation{bpf.Mul, false}, first, v)
 	}
 }
 
@@ -244,20 +239,20 @@ func (f *function) fold() {
 func (w *writer) epilogue(slots, slot int) uint32 {
 	w.fold()
 	// The upper half counts too.
-	w.emit(asm.Mov.Reg(asm.R0, asm.R6), asm.RSh.Imm(asm.R0, 32), asm.Xor.Reg(asm.R0, asm.R6), asm.Mov.Reg32(asm.R0, asm.R0))
-	answer := uint32(w.regs[asm.R6]>>32) ^ uint32(w.regs[asm.R6])
+	w.emit(bpf.Mov.Reg(bpf.R0, bpf.R6), bpf.RSh.Imm(bpf.R0, 32), bpf.Xor.Reg(bpf.R0, bpf.R6), bpf.Mov.Reg32(bpf.R0, bpf.R0))
+	answer := uint32(w.regs[bpf.R6]>>32) ^ uint32(w.regs[bpf.R6])
 	switch w.t {
 	case bpf.Kprobe:
-		w.emit(asm.LoadMapValue(asm.R1, slots, uint32(slot)),
-			asm.StoreMem(asm.R1, 8, asm.R0, asm.DWord),
-			asm.Mov.Imm(asm.R0, 0))
+		w.emit(bpf.LoadMapValue(bpf.R1, slots, uint32(slot)),
+			bpf.StoreMem(bpf.R1, 8, bpf.R0, bpf.DWord),
+			bpf.Mov.Imm(bpf.R0, 0))
 	case bpf.CgroupSKB:
 		// May only return yes or no: the answer goes into the packet's mark.
-		w.emit(asm.LoadMem(asm.R1, asm.R10, contextSpill, asm.DWord),
-			asm.StoreMem(asm.R1, skbMark, asm.R0, asm.Word),
-			asm.Mov.Imm(asm.R0, 1))
+		w.emit(bpf.LoadMem(bpf.R1, bpf.R10, contextSpill, bpf.DWord),
+			bpf.StoreMem(bpf.R1, skbMark, bpf.R0, bpf.Word),
+			bpf.Mov.Imm(bpf.R0, 1))
 	}
-	w.emit(asm.Return())
+	w.emit(bpf.Exit())
 	return answer
 }
 
@@ -266,7 +261,7 @@ func (w *writer) epilogue(slots, slot int) uint32 {
 const MarkAt = skbMark
 
 // link puts the subprograms behind the main function and sets the calls right.
-func (w *writer) link(subs []*function) (asm.Instructions, error) {
+func (w *writer) link(subs []*function) ([]bpf.Instruction, error) {
 	if len(subs) != len(w.calls) {
 		return nil, fmt.Errorf("%d calls of %d subprograms", len(w.calls), len(subs))
 	}
@@ -275,10 +270,7 @@ func (w *writer) link(subs []*function) (asm.Instructions, error) {
 	slot := 0
 	for _, in := range w.ins {
 		at = append(at, slot)
-		slot++
-		if in.OpCode.IsDWordLoad() {
-			slot++
-		}
+		slot += in.Slots()
 	}
 	ins := w.ins
 	start := w.slots
