@@ -43,17 +43,24 @@ func Check(requested []Fragment, effective Effective, symbols Symbols) error {
 	var unmet []Unmet
 	for _, f := range requested {
 		for _, s := range f.Settings {
-			got := effective.Value(s.Name)
-			if got == s.Value || s.Value == `""` && got == "n" {
-				continue
+			if !s.met(effective) {
+				unmet = append(unmet, Unmet{Setting: s, Fragment: f.Name, Got: effective.Value(s.Name), Why: symbols.why(s, effective)})
 			}
-			unmet = append(unmet, Unmet{Setting: s, Fragment: f.Name, Got: got, Why: symbols.why(s, effective)})
 		}
 	}
 	if unmet == nil {
 		return nil
 	}
 	return &UnmetError{Options: unmet}
+}
+
+// met tells whether the setting, or one that will do instead, is in effect.
+func (s *Setting) met(e Effective) bool {
+	if s == nil {
+		return false
+	}
+	got := e.Value(s.Name)
+	return got == s.Value || s.Value == `""` && got == "n" || s.Or.met(e)
 }
 
 func (s Symbols) why(want Setting, e Effective) string {

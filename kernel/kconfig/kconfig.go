@@ -24,6 +24,9 @@ type Setting struct {
 	Value string
 	// Line is where it stands in its fragment, from 1.
 	Line int
+	// Or is what else will do, for an option that kernels call by different
+	// names; nil if nothing else does.
+	Or *Setting
 }
 
 // Fragment is a parsed part of a configuration.
@@ -38,35 +41,55 @@ var (
 	validRHS  = regexp.MustCompile(`^([ymn]|-?[0-9]+|0[xX][0-9a-fA-F]+|"([^"\\]|\\.)*")$`)
 )
 
-// Parse reads a fragment. Every line is a setting, "# CONFIG_X is not set", a
-// comment or empty; anything else is an input error that names the line, and so
-// is an option that stands twice.
+// Parse reads a fragment. Every line is a setting, several settings with " or "
+// between them, "# CONFIG_X is not set", a comment or empty; anything else is an
+// input error that names the line, and so is an option that stands twice.
 func Parse(name, text string) (Fragment, error) {
 	f := Fragment{Name: name}
 	seen := map[string]int{}
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimRight(line, " \t\r")
-		s := Setting{Line: i + 1}
-		switch m := setLine.FindStringSubmatch(line); {
-		case m != nil:
-			s.Name, s.Value = m[1], m[2]
-			if !validRHS.MatchString(s.Value) {
-				return f, fault.Inputf("%s:%d: %s is no value for CONFIG_%s (y, m, n, a number or a quoted string)", name, s.Line, s.Value, s.Name)
-			}
-		case unsetLine.MatchString(line):
-			s.Name, s.Value = unsetLine.FindStringSubmatch(line)[1], "n"
-		case line == "" || strings.HasPrefix(line, "#"):
+		if line == "" || strings.HasPrefix(line, "#") && !unsetLine.MatchString(line) {
 			continue
-		default:
-			return f, fault.Inputf("%s:%d: neither a setting nor a comment: %q", name, s.Line, line)
 		}
-		if first, ok := seen[s.Name]; ok {
-			return f, fault.Inputf("%s:%d: CONFIG_%s already stands on line %d", name, s.Line, s.Name, first)
+		var first *Setting
+		alternatives := strings.Split(line, " or CONFIG_")
+		for j := len(alternatives) - 1; j >= 0; j-- {
+			text := alternatives[j]
+			if j > 0 {
+				text = "CONFIG_" + text
+			}
+			s, err := parseSetting(name, i+1, text)
+			if err != nil {
+				return f, err
+			}
+			if line, ok := seen[s.Name]; ok {
+				return f, fault.Inputf("%s:%d: CONFIG_%s already stands on line %d", name, s.Line, s.Name, line)
+			}
+			seen[s.Name] = s.Line
+			s.Or = first
+			first = &s
 		}
-		seen[s.Name] = s.Line
-		f.Settings = append(f.Settings, s)
+		f.Settings = append(f.Settings, *first)
 	}
 	return f, nil
+}
+
+func parseSetting(fragment string, line int, text string) (Setting, error) {
+	s := Setting{Line: line}
+	if m := unsetLine.FindStringSubmatch(text); m != nil {
+		s.Name, s.Value = m[1], "n"
+		return s, nil
+	}
+	m := setLine.FindStringSubmatch(text)
+	if m == nil {
+		return s, fault.Inputf("%s:%d: neither a setting nor a comment: %q", fragment, line, text)
+	}
+	s.Name, s.Value = m[1], m[2]
+	if !validRHS.MatchString(s.Value) {
+		return s, fault.Inputf("%s:%d: %s is no value for CONFIG_%s (y, m, n, a number or a quoted string)", fragment, line, s.Value, s.Name)
+	}
+	return s, nil
 }
 
 // Load parses the named fragments of fsys, in order.
@@ -98,15 +121,19 @@ func Merge(fragments []Fragment) (string, error) {
 	var b strings.Builder
 	first := map[string]origin{}
 	for _, f := range fragments {
-		for _, s := range f.Settings {
-			if o, ok := first[s.Name]; ok {
-				if o.Value != s.Value {
-					return "", fault.Inputf("CONFIG_%s: %s:%d wants %s, %s:%d wants %s", s.Name, o.fragment, o.Line, o.Value, f.Name, s.Line, s.Value)
+		for _, one := range f.Settings {
+			// All alternatives are asked for: Kconfig passes over a name that
+			// it doesn't know.
+			for s := &one; s != nil; s = s.Or {
+				if o, ok := first[s.Name]; ok {
+					if o.Value != s.Value {
+						return "", fault.Inputf("CONFIG_%s: %s:%d wants %s, %s:%d wants %s", s.Name, o.fragment, o.Line, o.Value, f.Name, s.Line, s.Value)
+					}
+					continue
 				}
-				continue
+				first[s.Name] = origin{*s, f.Name}
+				b.WriteString(s.text())
 			}
-			first[s.Name] = origin{s, f.Name}
-			b.WriteString(s.text())
 		}
 	}
 	return b.String(), nil

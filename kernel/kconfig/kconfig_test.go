@@ -16,8 +16,11 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	got, err := Parse("a.config", "# why\nCONFIG_A=y\n\n# CONFIG_B is not set\nCONFIG_C=\"x\\\"y\" \nCONFIG_D=0x10\n")
-	want := Fragment{Name: "a.config", Settings: []Setting{{"A", "y", 2}, {"B", "n", 4}, {"C", `"x\"y"`, 5}, {"D", "0x10", 6}}}
+	got, err := Parse("a.config", "# why\nCONFIG_A=y\n\n# CONFIG_B is not set\nCONFIG_C=\"x\\\"y\" \nCONFIG_D=0x10 or CONFIG_E=y\n")
+	want := Fragment{Name: "a.config", Settings: []Setting{
+		{Name: "A", Value: "y", Line: 2}, {Name: "B", Value: "n", Line: 4}, {Name: "C", Value: `"x\"y"`, Line: 5},
+		{Name: "D", Value: "0x10", Line: 6, Or: &Setting{Name: "E", Value: "y", Line: 6}},
+	}}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,6 +36,8 @@ func TestParseRefuses(t *testing.T) {
 		{"CONFIG_A=\"x", "f:1: \"x is no value"},
 		{"CONFIG_A=y\n# CONFIG_A is not set\n", "f:2: CONFIG_A already stands on line 1"},
 		{"CONFIG_A =y", "neither a setting"},
+		{"CONFIG_A=y or CONFIG_A=n", "already stands"},
+		{"CONFIG_A=y or CONFIG_B", "neither a setting"},
 	} {
 		_, err := Parse("f", tc.text)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -45,12 +50,12 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestMerge(t *testing.T) {
-	a := Fragment{"a", []Setting{{"X", "y", 1}, {"Y", "n", 2}}}
-	got, err := Merge([]Fragment{a, {"b", []Setting{{"X", "y", 7}, {"Z", "3", 8}}}})
-	if want := "CONFIG_X=y\n# CONFIG_Y is not set\nCONFIG_Z=3\n"; err != nil || got != want {
+	a := Fragment{Name: "a", Settings: []Setting{{Name: "X", Value: "y", Line: 1, Or: &Setting{Name: "W", Value: "y", Line: 1}}, {Name: "Y", Value: "n", Line: 2}}}
+	got, err := Merge([]Fragment{a, {Name: "b", Settings: []Setting{{Name: "X", Value: "y", Line: 7}, {Name: "Z", Value: "3", Line: 8}}}})
+	if want := "CONFIG_X=y\nCONFIG_W=y\n# CONFIG_Y is not set\nCONFIG_Z=3\n"; err != nil || got != want {
 		t.Errorf("Merge = %q, %v, want %q", got, err, want)
 	}
-	_, err = Merge([]Fragment{a, {"b", []Setting{{"Y", "m", 4}}}})
+	_, err = Merge([]Fragment{a, {Name: "b", Settings: []Setting{{Name: "Y", Value: "m", Line: 4}}}})
 	if err == nil || err.Error() != "CONFIG_Y: a:2 wants n, b:4 wants m" {
 		t.Errorf("conflict: %v", err)
 	}
@@ -131,6 +136,8 @@ func TestCheck(t *testing.T) {
 		{"met", "CONFIG_NET=y\n# CONFIG_X is not set", "CONFIG_NET=y\n# CONFIG_X is not set", ""},
 		{"absent is off", "# CONFIG_GONE is not set", "", ""},
 		{"empty string", `CONFIG_S=""`, `CONFIG_S=""`, ""},
+		{"the newer name", "CONFIG_OLD=y or CONFIG_NET=y", "CONFIG_NET=y", ""},
+		{"neither name", "CONFIG_OLD=y or CONFIG_NET=y", "", "CONFIG_OLD: f:1 wants y, got n"},
 		{"module where built in was asked", "CONFIG_NET=y", "CONFIG_NET=m", "wants y, got m"},
 		{"no such option", "CONFIG_NOPE=y", "", "CONFIG_NOPE: f:1 wants y, got n: this kernel has no such option"},
 		{"another architecture's", "CONFIG_ARM_ONLY=y", "", "no such option"},
