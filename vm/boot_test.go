@@ -31,12 +31,12 @@ type bench struct {
 }
 
 // newBench prepares a machine that boots testdata/provoke with the given words.
-func newBench(t *testing.T, arch, initrd, words string) *bench {
+func newBench(t *testing.T, arch, kernel, initrd, words string) *bench {
 	t.Helper()
 	b := &bench{tmp: t.TempDir()}
 	t.Setenv("TMPDIR", b.tmp)
 	b.m = Machine{
-		Arch: arch, Kernel: vmtest.Kernel(t, arch), Initrd: initrd, Dir: t.TempDir(),
+		Arch: arch, Kernel: kernel, Initrd: initrd, Dir: t.TempDir(),
 		CPUs: 2, MemoryMiB: 512, Cmdline: []string{"provoke=" + words},
 	}
 	return b
@@ -127,7 +127,7 @@ func TestEndings(t *testing.T) {
 	for _, arch := range vmtest.Arches() {
 		t.Run(arch, func(t *testing.T) {
 			need.QEMU(t, arch)
-			vmtest.Kernel(t, arch)
+			kernel := vmtest.Kernel(t, arch)
 			initrd := vmtest.Init(t, arch, "./testdata/provoke")
 			for _, tc := range []struct {
 				words  string
@@ -151,7 +151,7 @@ func TestEndings(t *testing.T) {
 				{words: "hello,flood", limits: Limits{Total: 500 * time.Millisecond, ConsoleBytes: 1 << 20}, want: Timeout},
 			} {
 				t.Run(tc.words, func(t *testing.T) {
-					b := newBench(t, arch, initrd, tc.words)
+					b := newBench(t, arch, kernel, initrd, tc.words)
 					b.m.Limits = tc.limits
 					o := b.run(t, t.Context(), listen)
 					if o.Ending != tc.want || !strings.Contains(o.Detail, tc.detail) {
@@ -190,7 +190,7 @@ func TestHostEndings(t *testing.T) {
 	need.Long(t)
 	const arch = "s390x"
 	need.QEMU(t, arch)
-	vmtest.Kernel(t, arch)
+	kernel := vmtest.Kernel(t, arch)
 	initrd := vmtest.Init(t, arch, "./testdata/provoke")
 	afterHello := func(do func()) Guest {
 		return func(ctx context.Context, port io.ReadWriter) error {
@@ -202,21 +202,21 @@ func TestHostEndings(t *testing.T) {
 		}
 	}
 	t.Run("killed", func(t *testing.T) {
-		b := newBench(t, arch, initrd, "hello,talk")
+		b := newBench(t, arch, kernel, initrd, "hello,talk")
 		o := b.run(t, t.Context(), afterHello(func() { signalQEMU(t, b.m, syscall.SIGKILL) }))
 		if o.Ending != QEMUDied || !strings.Contains(o.Detail, "killed") {
 			t.Errorf("%s: %s", o.Ending, o.Detail)
 		}
 	})
 	t.Run("terminated", func(t *testing.T) {
-		b := newBench(t, arch, initrd, "hello,talk")
+		b := newBench(t, arch, kernel, initrd, "hello,talk")
 		o := b.run(t, t.Context(), afterHello(func() { signalQEMU(t, b.m, syscall.SIGTERM) }))
 		if o.Ending != QEMUDied || !strings.Contains(o.Detail, "signal 15") {
 			t.Errorf("%s: %s", o.Ending, o.Detail)
 		}
 	})
 	t.Run("stopped", func(t *testing.T) {
-		b := newBench(t, arch, initrd, "hello,talk")
+		b := newBench(t, arch, kernel, initrd, "hello,talk")
 		b.m.Limits = Limits{Silence: 200 * time.Millisecond, Grace: time.Second}
 		o := b.run(t, t.Context(), afterHello(func() { signalQEMU(t, b.m, syscall.SIGSTOP) }))
 		if o.Ending != Hang {
@@ -224,7 +224,7 @@ func TestHostEndings(t *testing.T) {
 		}
 	})
 	t.Run("interrupted", func(t *testing.T) {
-		b := newBench(t, arch, initrd, "hello,talk")
+		b := newBench(t, arch, kernel, initrd, "hello,talk")
 		ctx, cancel := context.WithCancel(t.Context())
 		began := time.Now()
 		o := b.run(t, ctx, afterHello(cancel))
@@ -237,7 +237,7 @@ func TestHostEndings(t *testing.T) {
 	})
 	t.Run("disk full", func(t *testing.T) {
 		need.File(t, "/dev/full")
-		b := newBench(t, arch, initrd, "hello,talk")
+		b := newBench(t, arch, kernel, initrd, "hello,talk")
 		if err := os.Symlink("/dev/full", b.m.consolePath()); err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +247,7 @@ func TestHostEndings(t *testing.T) {
 		}
 	})
 	t.Run("the talk can't write", func(t *testing.T) {
-		b := newBench(t, arch, initrd, "hello,talk")
+		b := newBench(t, arch, kernel, initrd, "hello,talk")
 		o := b.run(t, t.Context(), func(context.Context, io.ReadWriter) error {
 			return fmt.Errorf("write layout: %w", syscall.ENOSPC)
 		})
@@ -256,7 +256,7 @@ func TestHostEndings(t *testing.T) {
 		}
 	})
 	t.Run("a host's side that never ends", func(t *testing.T) {
-		b := newBench(t, arch, initrd, "hello,reset")
+		b := newBench(t, arch, kernel, initrd, "hello,reset")
 		b.m.Limits = Limits{Grace: 500 * time.Millisecond}
 		release := make(chan struct{})
 		defer close(release)

@@ -3,13 +3,13 @@
 package vm
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/digitalocean/go-qemu/qmp"
 )
@@ -18,8 +18,10 @@ import (
 // lacks. That library takes an event during its greeting for the reply, so the
 // machine must not run before connect has returned; and an event that nobody
 // takes blocks every command, so connect starts a goroutine that always does.
+// What else it needs, see relay.
 type monitor struct {
 	mon    *qmp.SocketMonitor
+	relay  *relay
 	events chan qmp.Event
 	done   chan struct{} // closed by close
 }
@@ -36,25 +38,29 @@ func dialMonitor() (m *monitor, listener *os.File, err error) {
 		dir, err = os.MkdirTemp("/tmp", "pt-")
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("make QEMU's control socket: %w", err)
+		return nil, nil, monitorError(err)
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "qmp")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
-		return nil, nil, fmt.Errorf("make QEMU's control socket: %w", err)
+		return nil, nil, monitorError(err)
 	}
 	defer l.Close()
-	listener, err = l.File()
+	qemu, err := net.Dial("unix", path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make QEMU's control socket: %w", err)
+		return nil, nil, monitorError(err)
 	}
-	mon, err := qmp.NewSocketMonitor("unix", path, 5*time.Second)
-	if err != nil {
-		listener.Close()
-		return nil, nil, fmt.Errorf("connect to QEMU's control socket: %w", err)
+	m = &monitor{events: make(chan qmp.Event, 64), done: make(chan struct{})}
+	if m.relay, m.mon, err = newRelay(dir, qemu, m.done); err != nil {
+		qemu.Close()
+		return nil, nil, monitorError(err)
 	}
-	return &monitor{mon: mon, events: make(chan qmp.Event, 64), done: make(chan struct{})}, listener, nil
+	if listener, err = l.File(); err != nil {
+		m.close()
+		return nil, nil, monitorError(err)
+	}
+	return m, listener, nil
 }
 
 // connect exchanges greetings. If it returns ctx's error, kill must end QEMU, or
@@ -73,6 +79,7 @@ func (m *monitor) connect(ctx context.Context, kill func()) error {
 	if err != nil {
 		return fmt.Errorf("greet QEMU: %w", err)
 	}
+	m.relay.copied()
 	events, err := m.mon.Events(ctx)
 	if err != nil {
 		return fmt.Errorf("greet QEMU: %w", err)
@@ -119,6 +126,8 @@ func (m *monitor) run(ctx context.Context, command string, args map[string]any) 
 	replied := make(chan reply, 1)
 	go func() {
 		b, err := m.mon.Run(req)
+		b = bytes.Clone(b)
+		m.relay.copied()
 		replied <- reply{b, err}
 	}()
 	select {
@@ -141,5 +150,7 @@ func (m *monitor) run(ctx context.Context, command string, args map[string]any) 
 // close drops the connection. QEMU must have ended, or run on without us.
 func (m *monitor) close() {
 	close(m.done)
+	m.relay.qemu.Close()
+	m.relay.lib.Close()
 	_ = m.mon.Disconnect()
 }

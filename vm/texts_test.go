@@ -23,12 +23,13 @@ func TestMakeTexts(t *testing.T) {
 		t.Skip("makes test data, when PACKTEST_TROUBLE says where the module is")
 	}
 	for _, arch := range vmtest.Arches() {
+		kernel := vmtest.Kernel(t, arch)
 		initrd := vmtest.Init(t, arch, "./testdata/provoke", initramfs.File{
 			Path: "trouble.ko", Source: filepath.Join(root, arch, "trouble.ko"), Mode: 0o644})
 		for _, what := range []string{"warn", "warnmsg", "bug", "null", "wild", "illegal", "exec", "vmalloc",
 			"stall", "panic", "segfault", "oom"} {
 			t.Run(arch+"/"+what, func(t *testing.T) {
-				b := newBench(t, arch, initrd, "hello,trouble:"+what+",done")
+				b := newBench(t, arch, kernel, initrd, "hello,trouble:"+what+",done")
 				b.m.Cmdline = append(b.m.Cmdline, "rcupdate.rcu_cpu_stall_timeout=5")
 				b.m.Limits = Limits{Total: 8 * time.Second}
 				o := b.run(t, t.Context(), listen)

@@ -7,23 +7,30 @@ package vmtest
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"packtest/initramfs"
+	"packtest/internal/cache"
 	"packtest/internal/need"
 	"packtest/internal/proc"
+	"packtest/kconfigs"
+	"packtest/kernel/build"
+	"packtest/kernel/kconfig"
+	"packtest/kernel/source"
 )
 
 // Arches returns the architectures that are tested.
 func Arches() []string { return []string{"x86_64", "s390x"} }
 
-// Kernel returns the path of a bootable kernel for arch, from the folder
-// PACKTEST_TEST_KERNEL_DIR/ARCH, and skips the test if there is none.
+// Kernel returns the path of a bootable kernel for arch: the one in the folder
+// PACKTEST_TEST_KERNEL_DIR/ARCH if that is set, otherwise the base without
+// patches from packtest's own cache, where it is built if it isn't there yet.
 func Kernel(t testing.TB, arch string) string {
 	t.Helper()
 	root := os.Getenv("PACKTEST_TEST_KERNEL_DIR")
 	if root == "" {
-		need.Missing(t, "PACKTEST_TEST_KERNEL_DIR is not set: it is to hold %s/bzImage", arch)
+		return built(t, arch).Boot
 	}
 	// x86_64 boots faster from the ELF file, which needs no decompressing.
 	if elf := filepath.Join(root, arch, "vmlinux"); arch == "x86_64" && exists(elf) {
@@ -32,6 +39,34 @@ func Kernel(t testing.TB, arch string) string {
 	image := filepath.Join(root, arch, "bzImage")
 	need.File(t, image)
 	return image
+}
+
+// built returns the kernel of the measuring configuration, as a run builds it.
+func built(t testing.TB, arch string) *build.Kernel {
+	t.Helper()
+	need.KernelBuild(t, arch)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := cache.DefaultRoot()
+	must(err)
+	c, err := cache.Open(root)
+	must(err)
+	release, err := c.Use(t.Context(), func(msg string) { t.Log(msg) })
+	must(err)
+	// The kernel must outlive the test that boots it.
+	t.Cleanup(release)
+	base, err := source.Resolve(t.Context(), c, "debian:linux-source-6.1", func(msg string) { t.Log(msg) })
+	must(err)
+	fragments, err := kconfig.Load(kconfigs.FS(), "base.config", arch+".config", "measure.config")
+	must(err)
+	k, err := build.Build(t.Context(), c, build.Cell{Arch: arch, Variant: "upstream", Config: "measure",
+		Base: base, Commit: base.Commit, Fragments: fragments}, build.Options{Jobs: runtime.NumCPU()})
+	must(err)
+	return k
 }
 
 func exists(path string) bool {
