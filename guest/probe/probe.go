@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Kernel is where a kernel shows itself. The zero value is the running one.
@@ -57,10 +59,22 @@ func read[T any](k Kernel, name string, parse func(io.Reader) (T, error)) (T, er
 	return v, nil
 }
 
-// readString returns a small file without the white space around it.
+// readString returns a small file, of at most 4 KiB, without the white space
+// around it. It goes around package os, which would offer each file to its
+// poller: before its first message process 1 reads two dozen.
 func (k Kernel) readString(name string) (string, error) {
-	b, err := os.ReadFile(k.path(name))
-	return strings.TrimSpace(string(b)), err
+	path := k.path(name)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	b := make([]byte, PageBytes)
+	n, err := unix.Read(fd, b)
+	if err != nil {
+		return "", &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	return strings.TrimSpace(string(b[:n])), nil
 }
 
 // SetSysctl sets a kernel parameter, such as "net.core.bpf_jit_harden".

@@ -98,11 +98,11 @@ func (w *workload) judge(after figures, held map[uint64]bool, n int) {
 		w.env.Report.Sample(metric.New("drain_residue", map[string]string{"figure": f.name}, float64(f.left)))
 		if f.left != 0 && f.leak != "" {
 			w.env.Report.Finding(wire.Finding{Kind: "leak", Title: f.leak,
-				Evidence: fmt.Sprintf("%s: %+d bytes %v after %d programs were freed, against before they were loaded", f.name, f.left, settleLimit, n)})
+				Evidence: fmt.Sprintf("%s: %+d bytes after %d programs were freed, against before they were loaded; waited up to %v", f.name, f.left, n, settleLimit)})
 		}
 	}
 	if left := after.programs - w.before.programs; left != 0 {
 		w.env.Report.Finding(wire.Finding{Kind: "leak", Title: "programs are still there after their last reference was closed",
-			Evidence: fmt.Sprintf("%+d programs %v after %d programs were freed", left, settleLimit, n)})
+			Evidence: fmt.Sprintf("%+d programs after %d were freed; waited up to %v", left, n, settleLimit)})
 	}
 }

@@ -18,7 +18,7 @@ import (
 //
 // Samples: all of the catalogue's for JIT memory, and load_time_per_program.
 // Findings: a wrong answer; code that overlaps, lies outside of any area, or is
-// writable or not executable; code that has moved while the programs ran.
+// writable or not executable.
 func load(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 	w, err := newWorkload(ctx, env, spec)
 	if err != nil {
