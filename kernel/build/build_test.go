@@ -94,35 +94,43 @@ func TestCounter(t *testing.T) {
 	now := time.Unix(0, 0)
 	var last Progress
 	calls := 0
-	c := counter{total: 41, started: now, now: func() time.Time { return now }, report: func(p Progress) { last = p; calls++ }}
+	c := counter{now: func() time.Time { return now }, report: func(p Progress) { last = p; calls++ }}
+	repeat := func(n int, line string) {
+		for range n {
+			c.line(line)
+		}
+	}
+	check := func(want Progress) {
+		t.Helper()
+		if d := cmp.Diff(want, last); d != "" {
+			t.Error(d)
+		}
+	}
 	for _, quiet := range []string{"  HOSTCC  scripts/x.o", "  CC      /abs/objtool/check.o", "  GEN     Makefile", "  CC      foo.s", "warning", "  AR      built-in.a"} {
 		c.line(quiet)
 	}
 	if calls != 0 {
 		t.Fatalf("%d lines that are no objects were reported, the last as %+v", calls, last)
 	}
-	c.line("  CC      init/main.o")
-	if d := cmp.Diff(Progress{Done: 1, Total: 41, ETA: -1, What: "init/main.o"}, last); d != "" {
-		t.Error(d)
-	}
-	for range 18 {
-		c.line("  AS      arch/x86/head.o")
-	}
+	repeat(2, "  CC      scripts/mod/empty.o")
+	check(Progress{Done: 2, ETA: -1, What: "scripts/mod/empty.o"})
+	now = now.Add(time.Hour) // what came before says nothing about the rate
+	c.begin(40)
+	repeat(19, "  AS      arch/x86/head.o")
+	check(Progress{Done: 21, Total: 42, ETA: -1, What: "arch/x86/head.o"})
 	now = now.Add(10 * time.Second)
 	c.line("  CC [M]  lib/test_bpf.o")
-	if d := cmp.Diff(Progress{Done: 20, Total: 41, ETA: 10*time.Second + 500*time.Millisecond, What: "lib/test_bpf.o"}, last); d != "" {
-		t.Error(d)
-	}
+	check(Progress{Done: 22, Total: 42, ETA: 10 * time.Second, What: "lib/test_bpf.o"})
 	c.line("  LD      vmlinux.o")
-	if last.What != "LD vmlinux.o" || last.Done != 20 {
-		t.Errorf("a step is reported as %+v", last)
-	}
-	for range 25 {
-		c.line("  CC      x.o")
-	}
-	if last.Done != 45 || last.Total != 45 || last.ETA != 0 {
-		t.Errorf("more than the dry run saw: %+v", last)
-	}
+	check(Progress{Done: 22, Total: 42, ETA: 10 * time.Second, What: "LD vmlinux.o"})
+	repeat(23, "  CC      x.o")
+	check(Progress{Done: 45, Total: 45, What: "x.o"})
+	repeat(2, "  CC      x.o")
+	check(Progress{Done: 47, ETA: -1, What: "x.o"})
+
+	c.begin(1)
+	repeat(30, "  CC      x.o")
+	check(Progress{Done: 77, ETA: -1, What: "x.o"})
 }
 
 func TestDryObject(t *testing.T) {

@@ -17,17 +17,34 @@ var dryObject = regexp.MustCompile(`echo '\s\s(?:CC|AS)(?: \[M\])?\s+[^/'\s][^'\
 // counter follows a build by the lines it prints.
 type counter struct {
 	done, total int
-	started     time.Time
-	now         func() time.Time
-	report      func(Progress)
+	// before is how many were done when started was, and most how many there
+	// can be if the estimate was one.
+	before, most int
+
+	started time.Time
+	now     func() time.Time
+	report  func(Progress)
+}
+
+// begin says that some more objects are left; 0 for unknown.
+func (c *counter) begin(left int) {
+	c.started, c.before, c.total = c.now(), c.done, 0
+	if left > 0 {
+		c.total = c.done + left
+		c.most = c.total + left/10
+	}
 }
 
 // line counts an object, or names a step.
 func (c *counter) line(line string) {
 	if m := objectLine.FindStringSubmatch(line); m != nil {
 		c.done++
-		if c.total > 0 && c.done > c.total {
-			c.total = c.done // the dry run can't see the last few
+		switch {
+		case c.total == 0 || c.done <= c.total:
+		case c.done <= c.most:
+			c.total = c.done // an estimate misses the last few
+		default:
+			c.total = 0 // it was no estimate at all
 		}
 		c.report(Progress{Done: c.done, Total: c.total, ETA: c.eta(), What: m[1]})
 		return
@@ -46,9 +63,9 @@ const (
 
 // eta is what is left at the rate so far, or negative if it can't be told.
 func (c *counter) eta() time.Duration {
-	elapsed := c.now().Sub(c.started)
-	if c.total == 0 || c.done < etaObjects || elapsed < etaTime {
+	elapsed, done := c.now().Sub(c.started), c.done-c.before
+	if c.total == 0 || done < etaObjects || elapsed < etaTime {
 		return -1
 	}
-	return elapsed * time.Duration(c.total-c.done) / time.Duration(c.done)
+	return elapsed * time.Duration(c.total-c.done) / time.Duration(done)
 }

@@ -67,17 +67,29 @@ func (b *builder) run(ctx context.Context, config string) error {
 	if err != nil {
 		return err
 	}
-	total := 0
+	b.count = counter{now: time.Now, report: b.opts.Progress}
 	if b.incremental && !resumed && !reconfigured {
-		total, err = b.tree.dependents(b.source, b.changed)
+		n, err := b.tree.dependents(b.source, b.changed)
 		if err != nil {
 			return err
 		}
+		b.count.begin(n)
 	} else {
-		total = b.dryRun(ctx)
+		// The dry run needs the tools that are built first.
+		if err := b.make(ctx, "prepare"); err != nil {
+			return err
+		}
+		b.count.begin(b.dryRun(ctx))
 	}
-	b.count = counter{total: total, started: time.Now(), now: time.Now, report: b.opts.Progress}
-	args := append(b.makeArgs("-j"+strconv.Itoa(b.opts.Jobs)), b.targets()...)
+	if err := b.make(ctx, b.targets()...); err != nil {
+		return err
+	}
+	return b.tree.end(b.cell.Commit)
+}
+
+// make runs make and counts objects. What the compiler finds is a *CompileError.
+func (b *builder) make(ctx context.Context, targets ...string) error {
+	args := append(b.makeArgs("-j"+strconv.Itoa(b.opts.Jobs)), targets...)
 	res, err := proc.Run(ctx, proc.Cmd{Argv: args, Line: b.count.line})
 	var exit *proc.ExitError
 	switch {
@@ -86,7 +98,7 @@ func (b *builder) run(ctx context.Context, config string) error {
 	case err != nil:
 		return fmt.Errorf("build %s: %w", b.cell.name(), err)
 	}
-	return b.tree.end(b.cell.Commit)
+	return nil
 }
 
 // targets are what is made: the image, and modules if the configuration has any.
@@ -150,9 +162,9 @@ func (b *builder) runKconfig(ctx context.Context, config string) error {
 	return nil
 }
 
-// dryRun asks make what it would do and counts the objects: the total for the
-// progress, 0 if it can't be told. In an empty tree make stops before the last
-// steps, some 30 objects short; the counter corrects itself there.
+// dryRun asks make what it would do and counts the objects, 0 if it can't be
+// told. In an empty tree make stops before the last steps, some 30 objects
+// short; the counter corrects itself there.
 func (b *builder) dryRun(ctx context.Context) int {
 	total := 0
 	_, _ = proc.Run(ctx, proc.Cmd{
