@@ -21,7 +21,11 @@ const (
 // kernels built by packtest run: microvm, which has neither PCI nor ACPI, and
 // s390-ccw-virtio. QEMU pauses instead of exiting when the guest ends in any
 // way, so that there is time to ask what happened.
-func (m *Machine) args() []string {
+func (m *Machine) args(interactive bool) []string {
+	console := fmt.Sprintf("file,id=console,path=/proc/self/fd/%d", fdConsole)
+	if interactive {
+		console = fmt.Sprintf("socket,id=console,fd=%d", fdConsole)
+	}
 	d := m.device()
 	args := []string{
 		"qemu-system-" + m.Arch,
@@ -37,7 +41,7 @@ func (m *Machine) args() []string {
 		"-append", m.CommandLine(),
 		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d,server=on,wait=off", fdMonitor),
 		"-mon", "chardev=monitor,mode=control",
-		"-chardev", fmt.Sprintf("socket,id=console,fd=%d", fdConsole),
+		"-chardev", console,
 		"-device", d("virtio-serial"),
 		"-chardev", fmt.Sprintf("socket,id=port,fd=%d", fdPort),
 		"-device", "virtserialport,chardev=port,name=" + wire.PortName,

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"packtest/internal/fault"
 	"packtest/internal/need"
 	"packtest/vm/console"
@@ -265,4 +267,34 @@ func TestHostEndings(t *testing.T) {
 			t.Errorf("%s: %s", o.Ending, o.Detail)
 		}
 	})
+}
+
+// Two deterministic boots print the same, times included, up to the moment the
+// guest meets the host, whose time is its own.
+func TestDeterministic(t *testing.T) {
+	need.Long(t)
+	for _, arch := range vmtest.Arches() {
+		t.Run(arch, func(t *testing.T) {
+			need.QEMU(t, arch)
+			kernel, initrd := vmtest.Kernel(t, arch), vmtest.Init(t, arch, "./testdata/provoke")
+			var boots [2]string
+			for i := range boots {
+				b := newBench(t, arch, kernel, initrd, "hello,done")
+				b.m.Deterministic = true
+				o := b.run(t, t.Context(), listen)
+				text, err := os.ReadFile(o.ConsolePath)
+				if err != nil || o.Ready == 0 {
+					t.Fatalf("%s: %s, %v", o.Ending, o.Detail, err)
+				}
+				before, _, ok := strings.Cut(string(text), "as init process")
+				if !ok {
+					t.Fatalf("the console ends early:\n%s", text)
+				}
+				boots[i] = before
+			}
+			if d := cmp.Diff(boots[0], boots[1]); d != "" {
+				t.Error(d)
+			}
+		})
+	}
 }

@@ -29,12 +29,12 @@ type consoleLog struct {
 	done     chan struct{} // closed when the console has ended
 }
 
-func newConsoleLog(path string, limit int64, p *pulse) (*consoleLog, error) {
+func newConsoleLog(path string, limit int64, p *pulse, also io.Writer) (*consoleLog, error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("create console: %w", err)
 	}
-	return &consoleLog{file: f, limit: limit, pulse: p, failed: make(chan error, 1),
+	return &consoleLog{file: f, limit: limit, pulse: p, also: also, failed: make(chan error, 1),
 		panicked: make(chan struct{}), done: make(chan struct{})}, nil
 }
 

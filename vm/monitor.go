@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/digitalocean/go-qemu/qmp"
 )
@@ -24,6 +25,7 @@ type monitor struct {
 	relay  *relay
 	events chan qmp.Event
 	done   chan struct{} // closed by close
+	once   sync.Once
 }
 
 // dialMonitor makes a listening socket and connects to it before anybody can
@@ -147,8 +149,13 @@ func (m *monitor) run(ctx context.Context, command string, args map[string]any) 
 	}
 }
 
-// close drops the connection. QEMU must have ended, or run on without us.
+// close drops the connection. QEMU must have ended, or run on without us. It may
+// be called again.
 func (m *monitor) close() {
+	m.once.Do(m.drop)
+}
+
+func (m *monitor) drop() {
 	close(m.done)
 	m.relay.qemu.Close()
 	m.relay.lib.Close()

@@ -40,8 +40,8 @@ type port struct {
 	first chan time.Duration // gets the time of the first word, from start
 }
 
-func newPort(c net.Conn, p *pulse, start time.Time) *port {
-	return &port{Conn: c, pulse: p, start: start, first: make(chan time.Duration, 1)}
+func newPort(c net.Conn, p *pulse) *port {
+	return &port{Conn: c, pulse: p, first: make(chan time.Duration, 1)}
 }
 
 // Read implements io.Reader.

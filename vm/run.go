@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,65 +28,78 @@ type running struct {
 	mon     *monitor
 	pulse   *pulse
 	console *consoleLog
-	conn    net.Conn // our end of the console
+	tape    *tape    // the console, if it is only read
+	conn    net.Conn // the console, if it is interactive
 	port    *port
 	notes   strings.Builder // for qemu.log
 	greeted bool            // the monitor can be talked to
 	seen    seen
 }
 
-// start starts QEMU and lets the guest run. What the console says also goes to
-// also, if that is not nil.
-func start(ctx context.Context, m *Machine, also io.Writer) (_ *running, err error) {
-	r := &running{m: m, args: m.args(), pulse: &pulse{}}
+// start starts QEMU and lets the guest run. If screen is not nil the console is
+// interactive: what it says also goes to screen, and conn can be written to.
+func start(ctx context.Context, m *Machine, screen io.Writer) (_ *running, err error) {
+	r := &running{m: m, args: m.args(screen != nil), pulse: &pulse{}}
+	var theirs []*os.File // QEMU's, in the order of fdMonitor, fdConsole, fdPort
+	// Whatever fails, nothing stays open. Once QEMU runs, its copies alone keep
+	// the sockets open, and its end closes them.
+	defer func() {
+		for _, f := range theirs {
+			f.Close()
+		}
+		if err != nil {
+			r.closeSockets()
+		}
+	}()
 	mon, monFile, err := dialMonitor()
 	if err != nil {
 		return nil, err
 	}
-	defer monFile.Close()
 	r.mon = mon
-	var conFile, portFile *os.File
-	if r.conn, conFile, err = socketPair("console"); err != nil {
-		mon.close()
-		return nil, err
+	theirs = append(theirs, monFile)
+	if screen == nil {
+		if r.tape, err = newTape(); err != nil {
+			return nil, err
+		}
+		theirs = append(theirs, r.tape.f)
+	} else {
+		conn, file, err := socketPair("console")
+		if err != nil {
+			return nil, err
+		}
+		r.conn = conn
+		theirs = append(theirs, file)
 	}
-	defer conFile.Close()
 	portConn, portFile, err := socketPair("port")
 	if err != nil {
-		mon.close()
-		r.conn.Close()
 		return nil, err
 	}
-	defer portFile.Close()
-	if r.console, err = newConsoleLog(m.consolePath(), m.Limits.ConsoleBytes, r.pulse); err != nil {
-		mon.close()
-		r.conn.Close()
-		portConn.Close()
+	theirs = append(theirs, portFile)
+	r.port = newPort(portConn, r.pulse)
+	if r.console, err = newConsoleLog(m.consolePath(), m.Limits.ConsoleBytes, r.pulse, screen); err != nil {
 		return nil, err
 	}
-	r.console.also = also
 
 	ctx, r.stop = context.WithCancelCause(ctx)
 	r.started = time.Now()
-	r.port = newPort(portConn, r.pulse, r.started)
-	r.qemu, err = proc.Start(ctx, proc.Cmd{
-		Argv:  r.args,
-		Files: []*os.File{monFile, conFile, portFile},
-		Grace: 2 * time.Second,
-	})
+	r.port.start = r.started
+	r.qemu, err = proc.Start(ctx, proc.Cmd{Argv: r.args, Files: theirs, Grace: 2 * time.Second})
 	if err != nil {
 		r.stop(nil)
-		mon.close()
-		r.conn.Close()
-		portConn.Close()
 		return nil, errors.Join(err, r.console.close())
 	}
-	// From here on QEMU's copies alone keep the sockets open, and its end
-	// closes them.
-	monFile.Close()
-	conFile.Close()
-	portFile.Close()
-	go r.console.pump(r.conn)
+	if r.tape != nil {
+		r.tape.ended = r.qemu.Done()
+		// The tape is one file, with an offset of ours and one of QEMU's.
+		theirs = slices.DeleteFunc(theirs, func(f *os.File) bool { return f == r.tape.f })
+		go r.console.pump(r.tape)
+	} else {
+		go r.console.pump(r.conn)
+	}
+	for _, f := range theirs {
+		f.Close()
+	}
+	theirs = nil
 	if err := r.greet(ctx); err != nil {
 		// If QEMU is about to end by itself, what it says is worth waiting for.
 		select {
@@ -96,6 +110,22 @@ func start(ctx context.Context, m *Machine, also io.Writer) (_ *running, err err
 		return nil, r.startError(err)
 	}
 	return r, nil
+}
+
+// closeSockets closes our ends.
+func (r *running) closeSockets() {
+	if r.mon != nil {
+		r.mon.close()
+	}
+	if r.tape != nil {
+		r.tape.f.Close()
+	}
+	if r.conn != nil {
+		r.conn.Close()
+	}
+	if r.port != nil {
+		r.port.Close()
+	}
 }
 
 // greet connects to the monitor and lets the guest run.
@@ -147,12 +177,10 @@ func (r *running) finish(t *talk) {
 	r.stop(nil)
 	res, _ := r.qemu.Wait()
 	<-r.console.done
-	r.mon.close()
-	r.conn.Close()
 	// QEMU's end closed the port, so the talk ends as soon as it has read what
 	// the guest said last.
 	t.wait(r.m.Limits.Grace)
-	r.port.Close()
+	r.closeSockets()
 	if err := r.console.close(); err != nil {
 		r.console.fail(err)
 	}

@@ -159,7 +159,7 @@ func (s *Scanner) line() {
 	raw := string(s.partial)
 	s.partial = s.partial[:0]
 	s.n++
-	if at := stamp.FindStringIndex(raw); at != nil && at[0] > 0 {
+	if at := stampAt(raw); at != nil && at[0] > 0 {
 		s.message(raw[:at[0]])
 		raw = raw[at[0]:]
 	}
@@ -233,6 +233,14 @@ var (
 	stamp = regexp.MustCompile(`(<[0-9]{1,2}>)?\[ *[0-9]+\.[0-9]{6}\](\[ *[TC][0-9]+\])? ?`)
 )
 
+// stampAt returns where the first time stamp begins and ends, or nil.
+func stampAt(l string) []int {
+	if strings.IndexByte(l, '[') < 0 {
+		return nil
+	}
+	return stamp.FindStringIndex(l)
+}
+
 // clean strips what is not the message: carriage returns, terminal sequences,
 // the time and the caller.
 func clean(l string) string {
@@ -240,7 +248,7 @@ func clean(l string) string {
 		l = ansi.ReplaceAllString(l, "")
 	}
 	l = strings.Trim(l, "\r")
-	if at := stamp.FindStringIndex(l); at != nil && at[0] == 0 {
+	if at := stampAt(l); at != nil && at[0] == 0 {
 		l = l[at[1]:]
 	}
 	return strings.TrimRight(strings.ToValidUTF8(l, "\uFFFD"), " ")
