@@ -50,8 +50,8 @@ func (c *counter) line(line string) {
 		return
 	}
 	// "  LD      vmlinux" and such: no object, but where the time goes.
-	if strings.HasPrefix(line, "  LD ") || strings.HasPrefix(line, "  OBJTOOL") || strings.HasPrefix(line, "  BTF") {
-		c.report(Progress{Done: c.done, Total: c.total, ETA: c.eta(), What: strings.Join(strings.Fields(line), " ")})
+	if f := strings.Fields(line); len(f) == 2 && f[0] == "LD" && !strings.HasPrefix(f[1], "/") {
+		c.report(Progress{Done: c.done, Total: c.total, ETA: c.eta(), What: "LD " + f[1]})
 	}
 }
 
