@@ -47,7 +47,7 @@ func (l *loaded) loadMany(ctx context.Context, env *Env, n int, makeOne func(i i
 			made = append(made, p)
 		}
 		// Without the collector at work a run of 10,000 would need a gigabyte.
-		if start%1024 == 0 {
+		if start > 0 && start%1024 == 0 {
 			runtime.GC()
 		}
 		for _, p := range made {

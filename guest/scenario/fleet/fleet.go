@@ -162,7 +162,7 @@ func (f *Fleet) make(r *rand.Rand, i int, t bpf.Type, target int, calls bool) (P
 		each = ops / 2 / subs
 		ops -= each * subs
 	}
-	w := newWriter(r, t, p.Input)
+	w := newWriter(r, t, p.Input, max(ops+each*subs, 0))
 	if t == bpf.Kprobe && f.Slots < 0 {
 		return p, fmt.Errorf("program %d is a kprobe, which needs its slot", i)
 	}

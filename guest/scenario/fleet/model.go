@@ -8,15 +8,15 @@ import (
 	"packtest/guest/bpf"
 )
 
-// operation is one kind of arithmetic: 64 bits wide, or narrow, which works on
-// the lower 32 bits and clears the upper ones.
-type operation struct {
-	op     bpf.ALU
+// op is one kind of arithmetic: 64 bits wide, or narrow, which works on the
+// lower 32 bits and clears the upper ones.
+type op struct {
+	alu    bpf.ALU
 	narrow bool
 }
 
-// operations is what programs are made of. Twice is as often.
-var operations = [...]operation{
+// operations is what programs are made of. What stands twice comes twice as often.
+var operations = [16]op{
 	{bpf.Add, false}, {bpf.Add, false}, {bpf.Add, true},
 	{bpf.Sub, false},
 	{bpf.Mul, false}, {bpf.Mul, true},
@@ -30,16 +30,16 @@ var operations = [...]operation{
 	{bpf.Mod, false},
 }
 
-// alu says what an operation means. b is sign-extended if it was a constant.
-func alu(op operation, a, b uint64) uint64 {
-	if op.narrow {
-		return uint64(uint32(wide(op.op, uint64(uint32(a)), uint64(uint32(b)))))
+// apply says what an operation means. b is sign-extended if it was a constant.
+func (o op) apply(a, b uint64) uint64 {
+	if o.narrow {
+		return uint64(uint32(wide(o.alu, uint64(uint32(a)), uint64(uint32(b)))))
 	}
-	return wide(op.op, a, b)
+	return wide(o.alu, a, b)
 }
 
-func wide(op bpf.ALU, a, b uint64) uint64 {
-	switch op {
+func wide(alu bpf.ALU, a, b uint64) uint64 {
+	switch alu {
 	case bpf.Add:
 		return a + b
 	case bpf.Sub:
@@ -63,5 +63,5 @@ func wide(op bpf.ALU, a, b uint64) uint64 {
 	case bpf.Mod:
 		return a % b
 	}
-	panic(fmt.Sprintf("fleet: no meaning for operation %#x", op))
+	panic(fmt.Sprintf("fleet: no meaning for operation %#x", alu))
 }

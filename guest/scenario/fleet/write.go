@@ -11,7 +11,7 @@ import (
 
 // function writes instructions and carries out each as it is written, on
 // registers of its own. That is all the model there is: what an instruction
-// means is said once in Go (alu, in model.go), and once by the kernel.
+// means is said once in Go (op.apply, in model.go), and once by the kernel.
 type function struct {
 	r    *rand.Rand
 	ins  []bpf.Instruction
@@ -38,8 +38,10 @@ type writer struct {
 	calls []int
 }
 
-func newWriter(r *rand.Rand, t bpf.Type, input uint32) *writer {
+// newWriter returns a writer for a program with room for n operations.
+func newWriter(r *rand.Rand, t bpf.Type, input uint32, n int) *writer {
 	w := &writer{t: t}
+	w.ins = make([]bpf.Instruction, 0, n+n/8+64)
 	w.narrow = maxNarrow
 	// These four keep their values over a call.
 	w.r, w.work, w.scratch = r, []bpf.Register{bpf.R6, bpf.R7, bpf.R8, bpf.R9}, bpf.R0
@@ -99,45 +101,58 @@ func (f *function) constant(reg bpf.Register) {
 	f.regs[reg] ^= v
 }
 
+// draw is one random number, which all of an operation's parts are taken from:
+// making a fleet must not take longer than loading it.
+type draw uint64
+
+func (d draw) kind() int     { return int(d>>20&0xfff) % 40 }
+func (d draw) operation() op { return operations[d&15] }
+func (d draw) first() int    { return int(d >> 4 & 3) }
+func (d draw) second() int   { return int(d >> 6 & 3) }
+func (d draw) coin() bool    { return d>>8&1 == 0 }
+func (d draw) shift() int32  { return 1 + int32(d>>9&0x7ff)%13 }
+func (d draw) constant() int32 {
+	return int32(uint32(d >> 32))
+}
+
 // block writes n operations.
 func (f *function) block(n int) {
 	for n > 0 {
-		switch k := f.r.IntN(40); {
+		d := draw(f.r.Uint64())
+		a := f.work[d.first()]
+		switch k := d.kind(); {
 		case k == 0 && n > 4:
 			// A forward jump over a few operations.
 			skip := 2 + f.r.IntN(min(n-2, 6)-1)
-			f.jump(skip)
+			f.jump(a, d.constant(), skip)
 			n -= 1 + skip
 		case k == 1 && n > 1:
-			f.constant(f.anyWork())
+			f.constant(a)
 			n -= 2
 		case k == 2 && n > 2:
 			// To the stack and back.
-			a, b := f.anyWork(), f.anyWork()
+			b := f.work[d.second()]
 			f.emit(bpf.StoreMem(bpf.R10, scrap1, a, bpf.DWord), bpf.LoadMem(b, bpf.R10, scrap1, bpf.DWord))
 			f.regs[b] = f.regs[a]
 			// a and b are equal now; let them drift apart again.
-			f.emit(bpf.Xor.Imm(b, f.apply(operation{bpf.Xor, false}, b, f.r.Int32())))
+			f.emit(bpf.Xor.Imm(b, f.apply(op{bpf.Xor, false}, b, d.constant())))
 			n -= 3
 		default:
-			f.arithmetic()
+			f.arithmetic(d)
 			n--
 		}
 	}
 }
 
-func (f *function) anyWork() bpf.Register { return f.work[f.r.IntN(len(f.work))] }
-
 // jump writes a conditional jump over the next skip operations; where it is
 // taken, they change nothing.
-func (f *function) jump(skip int) {
-	reg, limit := f.anyWork(), f.r.Int32()
+func (f *function) jump(reg bpf.Register, limit int32, skip int) {
 	at := len(f.ins)
 	f.emit(bpf.JumpGT(reg, limit, 0))
 	taken := f.regs[reg] > uint64(int64(limit))
 	before, start := f.regs, f.slots
 	for range skip {
-		f.arithmetic()
+		f.arithmetic(draw(f.r.Uint64()))
 	}
 	f.ins[at].Offset = int16(f.slots - start)
 	if taken {
@@ -145,28 +160,27 @@ func (f *function) jump(skip int) {
 	}
 }
 
-// arithmetic writes one arithmetic operation.
-func (f *function) arithmetic() {
-	op := operations[f.r.IntN(len(operations))]
-	if op.narrow {
+// arithmetic writes the arithmetic operation that d says.
+func (f *function) arithmetic(d draw) {
+	o, dst, src := d.operation(), f.work[d.first()], f.work[d.second()]
+	if o.narrow {
 		if f.narrow == 0 {
-			op.narrow = false
+			o.narrow = false
 		} else {
 			f.narrow--
 		}
 	}
-	dst := f.anyWork()
-	if op.op == bpf.LSh || op.op == bpf.RSh || op.op == bpf.ArSh {
+	switch o.alu {
+	case bpf.LSh, bpf.RSh, bpf.ArSh:
 		// Never by half the width or more: values would run empty.
-		f.immediate(op, dst, 1+f.r.Int32N(13))
+		f.immediate(o, dst, d.shift())
 		return
 	}
-	src := f.anyWork()
 	// Never with itself: x^x and x-x are 0 whatever x was. A product with a
 	// register loses bits where that is even.
-	if src == dst || op.op == bpf.Mul || op.op == bpf.Div || op.op == bpf.Mod || f.r.IntN(2) == 0 {
-		v := f.r.Int32()
-		switch op.op {
+	if src == dst || o.alu == bpf.Mul || o.alu == bpf.Div || o.alu == bpf.Mod || d.coin() {
+		v := d.constant()
+		switch o.alu {
 		case bpf.Mul:
 			v |= 1
 		case bpf.Div:
@@ -176,29 +190,29 @@ func (f *function) arithmetic() {
 		case bpf.And:
 			v |= -1 << 31
 		}
-		f.immediate(op, dst, v)
+		f.immediate(o, dst, v)
 		return
 	}
-	f.regs[dst] = alu(op, f.regs[dst], f.regs[src])
-	if op.narrow {
-		f.emit(op.op.Reg32(dst, src))
+	f.regs[dst] = o.apply(f.regs[dst], f.regs[src])
+	if o.narrow {
+		f.emit(o.alu.Reg32(dst, src))
 	} else {
-		f.emit(op.op.Reg(dst, src))
+		f.emit(o.alu.Reg(dst, src))
 	}
 }
 
-func (f *function) immediate(op operation, dst bpf.Register, v int32) {
-	f.apply(op, dst, v)
-	if op.narrow {
-		f.emit(op.op.Imm32(dst, v))
+func (f *function) immediate(o op, dst bpf.Register, v int32) {
+	f.apply(o, dst, v)
+	if o.narrow {
+		f.emit(o.alu.Imm32(dst, v))
 	} else {
-		f.emit(op.op.Imm(dst, v))
+		f.emit(o.alu.Imm(dst, v))
 	}
 }
 
 // apply carries out an operation with a constant and returns the constant.
-func (f *function) apply(op operation, dst bpf.Register, v int32) int32 {
-	f.regs[dst] = alu(op, f.regs[dst], uint64(int64(v)))
+func (f *function) apply(o op, dst bpf.Register, v int32) int32 {
+	f.regs[dst] = o.apply(f.regs[dst], uint64(int64(v)))
 	return v
 }
 
@@ -231,7 +245,7 @@ func (f *function) fold() {
 		f.emit(bpf.Add.Reg(first, reg))
 		f.regs[first] += f.regs[reg]
 		v := f.r.Int32() | 1
-		f.immediate(operation{bpf.Mul, false}, first, v)
+		f.immediate(op{bpf.Mul, false}, first, v)
 	}
 }
 
