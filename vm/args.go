@@ -45,9 +45,6 @@ func (m *Machine) args(interactive bool) []string {
 		"-device", d("virtio-serial"),
 		"-chardev", fmt.Sprintf("socket,id=port,fd=%d", fdPort),
 		"-device", "virtserialport,chardev=port,name=" + wire.PortName,
-		// QEMU's own generator never runs dry, and a seed makes it repeat itself.
-		"-object", "rng-builtin,id=rng",
-		"-device", d("virtio-rng") + ",rng=rng",
 	}
 	if m.Arch == "s390x" {
 		args = append(args, "-device", "sclpconsole,chardev=console")
@@ -57,6 +54,10 @@ func (m *Machine) args(interactive bool) []string {
 	if m.Deterministic {
 		args = append(args, "-icount", "shift=0,sleep=off", "-seed", "1",
 			"-rtc", "base=2024-01-01T00:00:00,clock=vm")
+	} else {
+		// It answers when the host comes to it, so a deterministic guest has to
+		// do with the processor's own generator, which the seed makes repeat itself.
+		args = append(args, "-object", "rng-builtin,id=rng", "-device", d("virtio-rng")+",rng=rng")
 	}
 	return append(args, m.ExtraArgs...)
 }

@@ -44,8 +44,11 @@ type Machine struct {
 	Accel     string // TCG (the default) or KVM; see DetectAccel
 	// Dir is where console.log and qemu.log are left; it is made if need be.
 	Dir string
-	// Deterministic makes two boots execute the same instructions: one CPU, a
-	// clock that counts them, and a fixed seed. Only with TCG.
+	// Deterministic makes two boots alike: one CPU, a clock that counts its
+	// instructions, a fixed seed, and no device that answers when the host comes
+	// to it. What remains is the port: when the host's words arrive is up to the
+	// host. An idle guest's clock jumps to its next timer, so its limits pass at
+	// once. Only with TCG.
 	Deterministic bool
 	Limits        Limits
 	// ExtraArgs are added to QEMU's arguments, such as -plugin.
