@@ -183,6 +183,10 @@ func bootsUnderKVM(ctx context.Context, probe Machine) (string, error) {
 		return "", err
 	case o.Ending == Interrupted:
 		return "", o.Err()
+	case o.Ending == Panic, o.Ending == GuestExit:
+		// The kernel got far enough to fail by itself, so KVM is of use. What is
+		// wrong with the kernel is not asked here.
+		return "", nil
 	case o.Ending != Done:
 		return o.Err().Error(), nil
 	}

@@ -30,6 +30,9 @@ func (r *running) outcome(t *talk) *Outcome {
 		Ready: r.seen.ready, Elapsed: r.seen.elapsed, CPU: r.seen.cpu,
 		QEMU: r.mon.version(), Accelerator: r.m.Accel, Args: r.args, TalkErr: t.err,
 	}
+	if n := r.seen.unprovoked; n >= 0 && n < len(o.Events) {
+		o.Events = o.Events[:n]
+	}
 	o.Ending, o.Detail = decide(r.seen, t, o.Events, r.qemuSaid())
 	return o
 }
@@ -93,8 +96,7 @@ func decide(s seen, t *talk, events []console.Event, qemuSaid string) (Ending, s
 // before the panic that it led to; nil if there is none.
 func worst(events []console.Event) *console.Event {
 	for i := range events {
-		switch events[i].Kind {
-		case console.Oops, console.Bug, console.Panic:
+		if events[i].Kind.Fatal() {
 			return &events[i]
 		}
 	}

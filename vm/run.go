@@ -39,7 +39,7 @@ type running struct {
 // start starts QEMU and lets the guest run. If screen is not nil the console is
 // interactive: what it says also goes to screen, and conn can be written to.
 func start(ctx context.Context, m *Machine, screen io.Writer) (_ *running, err error) {
-	r := &running{m: m, args: m.args(screen != nil), pulse: &pulse{}}
+	r := &running{m: m, args: m.args(screen != nil), pulse: &pulse{}, seen: seen{unprovoked: -1}}
 	var theirs []*os.File // QEMU's, in the order of fdMonitor, fdConsole, fdPort
 	// Whatever fails, nothing stays open. Once QEMU runs, its copies alone keep
 	// the sockets open, and its end closes them.

@@ -21,6 +21,7 @@ type seen struct {
 	detail         string
 	died           bool  // QEMU ended, or was told to by somebody else
 	consoleErr     error // the console could not be written
+	unprovoked     int   // how many reports there were before the kernel was prodded; -1 if it never was
 }
 
 // reason is why the watch over a guest ended.
@@ -162,6 +163,7 @@ func (r *running) prod(ctx context.Context) bool {
 	if err != nil {
 		r.greeted = false
 		r.seen.detail += "; QEMU doesn't answer either"
+		r.seen.stop, r.seen.died = stopDied, true
 		return false
 	}
 	text := strings.ReplaceAll(unquote(out), "\r\n", "\n")
@@ -173,6 +175,8 @@ func (r *running) prod(ctx context.Context) bool {
 	if len(at) > 0 {
 		r.seen.detail += "; the CPUs were at " + strings.Join(at, ", ")
 	}
+	// What the kernel says to the interrupt is an answer, not its own trouble.
+	r.seen.unprovoked = len(r.console.events())
 	if _, err := r.mon.run(ctx, "inject-nmi", nil); err != nil {
 		fmt.Fprintf(&r.notes, "inject-nmi: %v\n", err)
 	}

@@ -55,11 +55,11 @@ func directMap(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error
 	if err != nil {
 		return err
 	}
-	for _, n := range steps {
+	for i, n := range steps {
 		if err := set.loadMany(ctx, env, n, f.Small); err != nil {
 			return err
 		}
-		if err := env.reportDirectMap(n, large); err != nil {
+		if err := env.reportDirectMap(n, i == 0, large); err != nil {
 			return err
 		}
 	}
@@ -87,7 +87,9 @@ func (env *Env) largeEntries() (bool, error) {
 	return false, nil
 }
 
-func (env *Env) reportDirectMap(n int, large bool) error {
+// reportDirectMap reports the direct map with n programs loaded. What the kernel
+// doesn't show is said at the first step.
+func (env *Env) reportDirectMap(n int, first, large bool) error {
 	m, err := env.Kernel.Meminfo()
 	if err != nil {
 		return err
@@ -100,7 +102,7 @@ func (env *Env) reportDirectMap(n int, large bool) error {
 		switch {
 		case i > 0 && !large:
 		case !d.Shown:
-			if n == 0 {
+			if first {
 				env.Report.Unmeasured(d.Metric, "/proc/meminfo has no "+d.Name+" on this machine")
 			}
 		default:

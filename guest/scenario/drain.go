@@ -73,6 +73,7 @@ func (w *workload) awaitCharge(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("wait for the kernel to free programs: %w", err)
 		}
+		w.env.Report.Progress(0, w.n, "waiting for the kernel to free programs") // a sign of life
 		time.Sleep(time.Millisecond)
 	}
 	return nil

@@ -147,6 +147,7 @@ func (r *reader) settle(ctx context.Context, before figures, held map[uint64]boo
 		if err != nil {
 			return now, err
 		}
+		r.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
 		done := now.programs <= before.programs && now.charged <= before.charged && areasSince(before.areas, now.areas, held) == 0
 		if done || time.Now().After(deadline) {
 			return now, nil

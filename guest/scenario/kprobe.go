@@ -123,10 +123,10 @@ func attach(program int) (remove func() error, err error) {
 	if err := writeEvents("p:" + probeName + " " + target); err != nil {
 		return nil, fmt.Errorf("set a kprobe on %s: %w", target, err)
 	}
-	remove = func() error { return writeEvents("-:" + probeName) }
+	removeEvent := func() error { return writeEvents("-:" + probeName) }
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, remove())
+			err = errors.Join(err, removeEvent())
 		}
 	}()
 	id, err := os.ReadFile(tracing + "/events/" + probeName + "/id")
@@ -150,7 +150,6 @@ func attach(program int) (remove func() error, err error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("attach a program to %s: %w", probeName, err)
 	}
-	removeEvent := remove
 	return func() error { return errors.Join(unix.Close(fd), removeEvent()) }, nil
 }
 

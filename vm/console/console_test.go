@@ -100,7 +100,7 @@ func TestHeaders(t *testing.T) {
 		{"WARNING: SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected", Lockdep, "", ""},
 		{"[ BUG: Invalid wait context ]", Lockdep, "", ""},
 		{"WARNING: CPU: 1 PID: 7 at kernel/bpf/core.c:940 bpf_prog_pack_free+0xb2/0xd0", Warning, "WARNING: at kernel/bpf/core.c bpf_prog_pack_free", "bpf_prog_pack_free"},
-		{"WARNING: kernel/bpf/core.c:940 at bpf_prog_pack_free+0xb2/0xd0, CPU#1: init/1", "", "", ""},
+		{"WARNING: kernel/bpf/core.c:940 at bpf_prog_pack_free+0xb2/0xd0, CPU#1: init/1", Warning, "", "bpf_prog_pack_free"},
 		{"kernel BUG at arch/x86/mm/physaddr.c:28!", Bug, "kernel BUG at arch/x86/mm/physaddr.c!", ""},
 		{"BUG: unable to handle page fault for address: ffffc90000000000", Oops, "BUG: unable to handle page fault for address: ADDR", ""},
 		{"general protection fault: 0000 [#1] SMP NOPTI", Oops, "general protection fault", ""},

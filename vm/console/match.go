@@ -61,7 +61,9 @@ var rules = []rule{
 	{"BUG:", regexp.MustCompile(`^(?:\S+: )?BUG: \S`), Bug, false},
 
 	{"WARNING:", regexp.MustCompile(`^WARNING: (?:CPU: \d+ )?(?:PID: \d+ )?at \S+ ([\w.]+)`), Warning, false},
-	{"WARNING:", regexp.MustCompile(`^WARNING: (?:CPU: \d+ )?(?:PID: \d+ )?at \S+`), Warning, false},
+	// Since v6.19: "WARNING: file:line at function+0x..., CPU#n: name/pid".
+	{"WARNING:", regexp.MustCompile(`^WARNING: \S+:\d+ at ([\w.]+)\+0x`), Warning, false},
+	{"WARNING:", regexp.MustCompile(`^WARNING: (?:CPU: \d+ )?(?:PID: \d+ )?(?:\S+:\d+ )?at \S+`), Warning, false},
 	{"unchecked MSR", regexp.MustCompile(`^unchecked MSR access error: .*\(([\w.]+)\+`), Warning, false},
 
 	{"kmemleak:", regexp.MustCompile(`^kmemleak: \d+ new suspected memory leaks`), Kmemleak, false},
