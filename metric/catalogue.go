@@ -43,6 +43,8 @@ func Catalogue() []Def {
 		// Draining.
 		{Name: "drain_residue", Unit: "bytes", Better: Lower, Exact: true, Tier: Layout, Labels: []string{"figure"},
 			Help: "What is left of the labelled figure after every program was freed, against before the first load."},
+		{Name: "vmalloc_residue", Unit: "bytes", Better: Lower, Exact: false, Tier: Layout,
+			Help: "What is left of /proc/meminfo VmallocUsed after every program was freed, against before the first load; the kernel's other users share it."},
 		// Time.
 		{Name: "load_time_per_program", Unit: "ns", Better: Lower, Exact: false, Tier: Measured,
 			Help: "Time in bpf(BPF_PROG_LOAD) per program, one value per boot."},

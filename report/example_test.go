@@ -180,9 +180,10 @@ func exampleSamples(rec *results.Record, arch, variant string, regions []wire.Re
 		none("directmap", "directmap_2m", "this machine maps all memory in 4 KiB entries from the start")
 		none("directmap", "directmap_1g", "this machine maps all memory in 4 KiB entries from the start")
 	}
-	for _, f := range []string{"jit_areas", "programs", "vmalloc"} {
+	for _, f := range []string{"bpf_jit_current", "jit_areas"} {
 		same("drain", "drain_residue", map[string]string{"figure": f}, 0)
 	}
+	add("drain", "vmalloc_residue", nil, 0, 4096, 0, 0, 0)
 	t := 1.1e6
 	if shared {
 		t = 0.9e6

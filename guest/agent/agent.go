@@ -58,7 +58,11 @@ func (a *Agent) Serve(ctx context.Context, conn io.ReadWriter) error {
 		return fmt.Errorf("wait for a job: the host sent %s", m.Type)
 	}
 	findings := 0
-	for _, spec := range m.Job.Scenarios {
+	for i, spec := range m.Job.Scenarios {
+		a.Env.Next = ""
+		if i+1 < len(m.Job.Scenarios) {
+			a.Env.Next = m.Job.Scenarios[i+1].Name
+		}
 		n, err := a.run(ctx, w, spec)
 		if err != nil {
 			return err

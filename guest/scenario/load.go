@@ -14,7 +14,8 @@ import (
 	"packtest/metric"
 )
 
-// load loads a fleet, looks at where its code lies, and runs every program.
+// load loads a fleet, looks at where its code lies, and runs every program. If
+// drain comes next, it leaves the fleet to it.
 //
 // Samples: all of the catalogue's for JIT memory, and load_time_per_program.
 // Findings: a wrong answer; code that overlaps, lies outside of any area, or is
@@ -24,7 +25,13 @@ func load(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.close(ctx)) }()
+	defer func() {
+		if err == nil && env.Next == "drain" {
+			env.held = w
+			return
+		}
+		err = errors.Join(err, w.close(ctx))
+	}()
 	if err := w.load(ctx); err != nil {
 		return err
 	}

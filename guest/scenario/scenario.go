@@ -35,7 +35,7 @@ func All() []Scenario {
 	return []Scenario{
 		{Name: "directmap", Help: "the kernel's direct map against the number of programs loaded; the first in its boot", Run: directMap},
 		{Name: "load", Help: "load a fleet of programs, run every one, and look at where their code lies", Run: load},
-		{Name: "drain", Help: "load a fleet, free it, and see that everything comes back", Run: drain},
+		{Name: "drain", Help: "free a fleet, load's if that came before, and see that everything comes back", Run: drain},
 		{Name: "test_bpf", Help: "the kernel's own test suite for the JIT", Run: testBPF},
 	}
 }
@@ -72,6 +72,11 @@ type Env struct {
 	Now func() time.Time
 	// Loads counts the programs that were loaded in this boot, by all scenarios.
 	Loads int
+	// Next is the scenario that comes right after this one, "" if none does.
+	Next string
+	// held is what load leaves to drain if that comes next: loading a fleet
+	// takes longer than everything else.
+	held *workload
 	// jitCurrent is the address of the kernel's bpf_jit_current, once it is known.
 	jitCurrent uint64
 }
