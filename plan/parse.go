@@ -4,6 +4,7 @@ package plan
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +51,12 @@ func existing(dir, p, plan, key string) (string, error) {
 	if _, err := os.Stat(p); err != nil {
 		return "", fault.Inputf("plan %s, %s: %w", plan, key, err)
 	}
-	return p, nil
+	// Absolute, since "mine" alone would be the name of a carried series.
+	abs, err := filepath.Abs(p)
+	if err != nil {
+		return "", fmt.Errorf("plan %s, %s: %w", plan, key, err)
+	}
+	return abs, nil
 }
 
 // isPath tells a path from the name of a carried series and from a base that

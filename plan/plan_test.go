@@ -100,6 +100,11 @@ func TestLoadChecksNamedFiles(t *testing.T) {
 	if want := filepath.Join(dir, "mine"); p.Variants[0].Stack[0] != want {
 		t.Errorf("stack = %q, want %q", p.Variants[0].Stack, want)
 	}
+	// From the folder itself the path is as unmistakable.
+	t.Chdir(dir)
+	if p, _, err := Load("p.toml"); err != nil || !IsPath(p.Variants[0].Stack[0]) {
+		t.Errorf("from the plan's folder: %+v, %v", p, err)
+	}
 	write("base = \"./linux.tar.xz\"\n")
 	if _, _, err := Load(file); err == nil || !strings.Contains(err.Error(), "linux.tar.xz") {
 		t.Errorf("a base that isn't there: %v", err)
