@@ -30,10 +30,11 @@ run: build
 	@bin/packtest run $(ARGS)
 
 # Tests boot real kernels: the first time they build them (about 15 minutes on
-# two cores). PACKTEST_REQUIRE=1 makes a test fail where it would be skipped
-# because the machine lacks something.
+# two cores). One package at a time, since they share build trees.
+# PACKTEST_REQUIRE=1 makes a test fail where it would be skipped because the
+# machine lacks something.
 test: build vet
-	@$(GO) PACKTEST_REQUIRE=1 go tool gotestsum --format pkgname -- -count=1 -timeout 80m ./...
+	@$(GO) PACKTEST_REQUIRE=1 go tool gotestsum --format pkgname -- -count=1 -p 1 -timeout 80m ./...
 
 # The tests that need no kernel: seconds.
 unit: build vet
