@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -90,7 +91,7 @@ const (
 func Examine(ctx context.Context, arches []string, cacheRoot string) []Check {
 	var checks []Check
 	for _, t := range Tools() {
-		if t.Arch != "" && !has(arches, t.Arch) {
+		if t.Arch != "" && !slices.Contains(arches, t.Arch) {
 			continue
 		}
 		checks = append(checks, examineTool(ctx, t))
@@ -182,7 +183,7 @@ func examineMemory() Check {
 func Cure(checks []Check) string {
 	var pkgs []string
 	for _, c := range checks {
-		if c.Status == Missing && c.Package != "" && !has(pkgs, c.Package) {
+		if c.Status == Missing && c.Package != "" && !slices.Contains(pkgs, c.Package) {
 			pkgs = append(pkgs, c.Package)
 		}
 	}
@@ -205,13 +206,4 @@ func Healthy(checks []Check) bool {
 
 func install(pkgs ...string) string {
 	return "apt-get update && apt-get install -y --no-install-recommends " + strings.Join(pkgs, " ")
-}
-
-func has(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }

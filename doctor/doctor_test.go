@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -64,7 +65,7 @@ func TestSetupInstallsWhatDoctorAsksFor(t *testing.T) {
 		want = append(want, f[1])
 	}
 	for _, p := range want {
-		if !has(listed, p) {
+		if !slices.Contains(listed, p) {
 			t.Errorf("scripts/packages.txt lacks %s", p)
 		}
 	}

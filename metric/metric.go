@@ -7,6 +7,7 @@ package metric
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -73,7 +74,7 @@ func New(name string, labels map[string]string, values ...float64) Sample {
 		panic("metric: no values for " + name)
 	}
 	for k := range labels {
-		if !contains(d.Labels, k) {
+		if !slices.Contains(d.Labels, k) {
 			panic(fmt.Sprintf("metric: %s has no label %q", name, k))
 		}
 	}
@@ -101,13 +102,4 @@ func Lookup(name string) (Def, bool) {
 		}
 	}
 	return Def{}, false
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }

@@ -18,9 +18,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,7 +114,7 @@ func (c *Cache) Get(kind, key string) (*Entry, error) {
 	if err := json.Unmarshal(b, &m); err != nil || m.Files == nil {
 		return nil, c.corrupt(kind, key, "its manifest can't be read")
 	}
-	for _, name := range sortedKeys(m.Files) {
+	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
 		sum, err := FileSum(filepath.Join(dir, filepath.FromSlash(name)))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -249,15 +250,6 @@ func treeSums(dir string) (map[string]string, error) {
 		return err
 	})
 	return sums, err
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
 }
 
 func lockFileName(name string) string { return strings.NewReplacer("/", "_", "\\", "_").Replace(name) }
