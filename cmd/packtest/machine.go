@@ -90,14 +90,8 @@ poweroff, or Ctrl-A x, ends it.`
 
 // Run boots the kernel and connects the terminal to its console.
 func (c *shellCmd) Run(w *world) error {
-	p := plan.Default()
-	if c.Plan != "" {
-		var err error
-		if p, _, err = plan.Load(c.Plan); err != nil {
-			return err
-		}
-	}
-	if err := c.planFlags.apply(p); err != nil {
+	p, _, err := c.planFlags.load(c.Plan)
+	if err != nil {
 		return err
 	}
 	if err := p.Keep([]string{c.Arch}, []string{c.Variant}, nil); err != nil {

@@ -53,6 +53,18 @@ Exit code: 0 nothing wrong, 1 a regression or a finding, 2 the input is wrong,
 3 the harness or the machine failed, 130 interrupted.`
 }
 
+// load reads the plan file, or takes the default plan where file is "", and lays
+// the flags over it. It also returns the file's text.
+func (f planFlags) load(file string) (p *plan.Plan, text string, err error) {
+	p = plan.Default()
+	if file != "" {
+		if p, text, err = plan.Load(file); err != nil {
+			return nil, "", err
+		}
+	}
+	return p, text, f.apply(p)
+}
+
 func (f planFlags) apply(p *plan.Plan) error {
 	if f.Base != "" && f.Tree != "" {
 		return fault.Inputf("--base and --tree both name the kernel source: give one")
@@ -74,14 +86,8 @@ func (f planFlags) apply(p *plan.Plan) error {
 
 // asPlan reads the plan file, if there is one, and lays the flags over it.
 func (c *runCmd) asPlan() (*plan.Plan, string, error) {
-	p, text := plan.Default(), ""
-	if c.Plan != "" {
-		var err error
-		if p, text, err = plan.Load(c.Plan); err != nil {
-			return nil, "", err
-		}
-	}
-	if err := c.planFlags.apply(p); err != nil {
+	p, text, err := c.planFlags.load(c.Plan)
+	if err != nil {
 		return nil, "", err
 	}
 	if err := p.Keep(c.Arch, c.Variant, c.Scenario); err != nil {
