@@ -95,7 +95,7 @@ func (r *run) recordCell(c *cell) error {
 		})
 	}
 	k := c.kernel
-	config, err := os.ReadFile(k.ConfigFile)
+	config, err := k.EffectiveConfig()
 	if err != nil {
 		return fmt.Errorf("keep the configuration of %s %s: %w", c.arch, c.variant, err)
 	}
@@ -104,7 +104,7 @@ func (r *run) recordCell(c *cell) error {
 	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
 		return fmt.Errorf("keep the configuration of %s %s: %w", c.arch, c.variant, err)
 	}
-	if err := cache.WriteFile(dst, config, 0o644); err != nil {
+	if err := cache.WriteFile(dst, []byte(config), 0o644); err != nil {
 		return err
 	}
 	if c.configSum, err = cache.FileSum(dst); err != nil {
