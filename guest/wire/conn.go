@@ -146,7 +146,7 @@ func (m *Message) check() error {
 	have := map[Type]bool{
 		TypeHello: m.Hello != nil, TypeJob: m.Job != nil, TypeBegin: m.Scenario != "",
 		TypeProgress: m.Progress != nil, TypeSample: m.Sample != nil && len(m.Sample.Values) > 0,
-		TypeLayout: m.Layout != nil, TypeFinding: m.Finding != nil, TypeUnmeasured: m.Unmeasured != nil,
+		TypeLayout: m.Layout != nil, TypeFinding: m.Finding != nil, TypeUnmeasured: m.Unmeasured != nil, TypeWindow: m.Window != nil,
 		TypeEnd: m.End != nil, TypeDone: m.Done != nil,
 	}
 	ok, known := have[m.Type]

@@ -38,6 +38,7 @@ const (
 	TypeLayout     Type = "layout"
 	TypeFinding    Type = "finding"
 	TypeUnmeasured Type = "unmeasured"
+	TypeWindow     Type = "window"
 	TypeEnd        Type = "end"
 	TypeDone       Type = "done"
 )
@@ -56,6 +57,7 @@ type Message struct {
 	Layout     *Layout        `json:"layout,omitempty"`
 	Finding    *Finding       `json:"finding,omitempty"`
 	Unmeasured *Unmeasured    `json:"unmeasured,omitempty"`
+	Window     *Window        `json:"window,omitempty"`
 	End        *End           `json:"end,omitempty"`
 	Done       *Done          `json:"done,omitempty"`
 }
@@ -130,6 +132,39 @@ type Image struct {
 	Bytes  uint64 `json:"bytes"`
 	Type   string `json:"type"` // socket_filter, sched_cls, xdp, kprobe, cgroup_skb, ...
 	ID     uint32 `json:"id"`   // the kernel's program ID
+}
+
+// Window is one stretch of execution that the guest marked for the tracer: what
+// ran in it, and which memory could be executed meanwhile.
+type Window struct {
+	Number int    `json:"number"` // counts from 1 in a boot, in the order of the marks
+	Form   string `json:"form"`   // who calls the programs: "test_run", "attached"
+	Loaded int    `json:"loaded"` // programs loaded
+	Hot    int    `json:"hot"`    // programs that run, each once a round
+	Rounds int    `json:"rounds"` // rounds between the marks, with a lap mark between two
+	Runs   uint64 `json:"runs"`   // program runs in all, as the kernel or the programs' own answers count them
+	// Kernel is the kernel's executable memory, from its page tables; equal
+	// before and after the window.
+	Kernel []Mapped `json:"kernel"`
+	// User is the executable memory of the process that drives the window.
+	User []Mapped `json:"user"`
+	// Images is the code of every loaded program.
+	Images []HotImage `json:"images"`
+}
+
+// Mapped is a range of virtual addresses under page-table leaves of one size.
+type Mapped struct {
+	Start     uint64 `json:"start"`
+	End       uint64 `json:"end"`
+	PageBytes uint64 `json:"page_bytes"`
+}
+
+// HotImage is one function's code at its address.
+type HotImage struct {
+	Start uint64 `json:"start"`
+	Bytes uint64 `json:"bytes"`
+	ID    uint32 `json:"id"`            // the kernel's program ID
+	Hot   bool   `json:"hot,omitempty"` // it runs in the window
 }
 
 // End closes a scenario. Error is set if the scenario itself could not be
