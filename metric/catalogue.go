@@ -52,6 +52,17 @@ func Catalogue() []Def {
 			Help: "Time from closing the last reference until the kernel has given all JIT memory back, per program, the RCU grace period included; one value per boot."},
 		{Name: "boot_time", Unit: "ns", Better: Lower, Exact: false, Tier: Measured,
 			Help: "From QEMU's start to the guest's first message; one value per boot."},
+		// The attacks.
+		{Name: "attack_loads", Unit: "programs", Better: Neither, Exact: false, Tier: Layout,
+			Help: "Programs that the scenario loaded in all; with several processors at work, some more or less."},
+		{Name: "attack_runs", Unit: "runs", Better: Neither, Exact: false, Tier: Layout,
+			Help: "Runs of programs whose answer was compared with the one they must give."},
+		{Name: "attack_looks", Unit: "looks", Better: Neither, Exact: false, Tier: Layout,
+			Help: "How often all executable memory was held against the rules that every allocator must keep."},
+		{Name: "load_time_ratio", Unit: "1", Better: Lower, Exact: false, Tier: Measured,
+			Help: "Time in bpf(BPF_PROG_LOAD) per byte of machine code at the end of the churn, against its beginning in the same boot."},
+		{Name: "free_time_ratio", Unit: "1", Better: Lower, Exact: false, Tier: Measured,
+			Help: "Time until programs are freed, per program, at the end of the churn against its beginning in the same boot."},
 		// lib/test_bpf.
 		{Name: "test_bpf_passed", Unit: "tests", Better: Higher, Exact: true, Tier: Layout, Labels: []string{"suite"},
 			Help: "Cases passed by the kernel's own JIT suite, lib/test_bpf."},

@@ -73,8 +73,12 @@ type Core struct {
 	order    binary.ByteOrder
 }
 
-// segment is where a range of addresses stands in the file.
-type segment struct{ addr, bytes, offset uint64 }
+// segment is where a range of addresses stands in the file. phys is where it
+// stands in physical memory, or noPhysical.
+type segment struct{ addr, bytes, offset, phys uint64 }
+
+// noPhysical marks segments of vmalloc memory, which stands anywhere.
+const noPhysical = ^uint64(0)
 
 // Core opens /proc/kcore. Close it.
 func (k Kernel) Core() (*Core, error) {
@@ -120,7 +124,7 @@ func parseSegments(r io.ReaderAt) ([]segment, binary.ByteOrder, error) {
 			return nil, nil, fmt.Errorf("read program header %d: %w", i, err)
 		}
 		if order.Uint32(p) == load {
-			list = append(list, segment{offset: order.Uint64(p[8:]), addr: order.Uint64(p[16:]), bytes: order.Uint64(p[40:])})
+			list = append(list, segment{offset: order.Uint64(p[8:]), addr: order.Uint64(p[16:]), phys: order.Uint64(p[24:]), bytes: order.Uint64(p[40:])})
 		}
 	}
 	return list, order, nil

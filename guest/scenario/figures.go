@@ -35,8 +35,11 @@ func newReader(env *Env) *reader {
 }
 
 func (r *reader) openCharge() error {
-	if err := r.env.findCharge(); err != nil {
+	if err := r.env.findSymbols(); err != nil {
 		return err
+	}
+	if r.env.jitCurrent == 0 {
+		return errors.New("/proc/kallsyms has no bpf_jit_current (the kernel needs KALLSYMS_ALL)")
 	}
 	var err error
 	if r.core, err = r.env.Kernel.Core(); err != nil {
@@ -46,20 +49,21 @@ func (r *reader) openCharge() error {
 	return err
 }
 
-// findCharge looks up bpf_jit_current once in a boot: under emulation, reading
-// all symbols takes half a second.
-func (env *Env) findCharge() error {
-	if env.jitCurrent != 0 {
+// findSymbols looks up the symbols that scenarios need, once in a boot: under
+// emulation, reading all of them takes half a second.
+func (env *Env) findSymbols() error {
+	if env.symbolsRead {
 		return nil
 	}
-	list, err := env.Kernel.Symbols(func(name string) bool { return name == "bpf_jit_current" })
+	wanted := map[string]*uint64{"bpf_jit_current": &env.jitCurrent, "init_top_pgt": &env.pageTable}
+	list, err := env.Kernel.Symbols(func(name string) bool { return wanted[name] != nil })
 	if err != nil {
 		return err
 	}
-	if len(list) != 1 {
-		return errors.New("/proc/kallsyms has no bpf_jit_current (the kernel needs KALLSYMS_ALL)")
+	for _, s := range list {
+		*wanted[s.Name] = s.Address
 	}
-	env.jitCurrent = list[0].Address
+	env.symbolsRead = true
 	return nil
 }
 

@@ -36,6 +36,9 @@ func All() []Scenario {
 		{Name: "directmap", Help: "the kernel's direct map against the number of programs loaded; the first in its boot", Run: directMap},
 		{Name: "load", Help: "load a fleet of programs, run every one, and look at where their code lies", Run: load},
 		{Name: "drain", Help: "free a fleet, load's if that came before, and see that everything comes back", Run: drain},
+		{Name: "churn", Help: "load, run and free at random for many generations, to fragmentation and back", Run: churn},
+		{Name: "parallel", Help: "load, run and free on all processors at once, while other programs are run and attached", Run: parallel},
+		{Name: "itlb", Help: "run hot programs among many in windows that are marked for a tracer", Run: itlb},
 		{Name: "test_bpf", Help: "the kernel's own test suite for the JIT", Run: testBPF},
 	}
 }
@@ -77,8 +80,10 @@ type Env struct {
 	// held is what load leaves to drain if that comes next: loading a fleet
 	// takes longer than everything else.
 	held *workload
-	// jitCurrent is the address of the kernel's bpf_jit_current, once it is known.
-	jitCurrent uint64
+	// jitCurrent and pageTable are the addresses of the kernel's bpf_jit_current
+	// and init_top_pgt, once symbolsRead, and 0 if it has no such symbol.
+	jitCurrent, pageTable uint64
+	symbolsRead           bool
 }
 
 // Defaults that a spec of zero asks for.

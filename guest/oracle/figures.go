@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package oracle
+
+import (
+	"fmt"
+	"sort"
+
+	"packtest/guest/probe"
+	"packtest/guest/wire"
+)
+
+func sorted(m map[Function]Span) []Function {
+	list := make([]Function, 0, len(m))
+	for f := range m {
+		list = append(list, f)
+	}
+	sort.Slice(list, func(i, j int) bool {
+		if list[i].Program != list[j].Program {
+			return list[i].Program < list[j].Program
+		}
+		return list[i].Function < list[j].Function
+	})
+	return list
+}
+
+// Figure is an amount that has to come back to what it was.
+type Figure struct {
+	Name  string // such as "bpf_jit_current"
+	Title string // of the finding if it doesn't
+	Unit  string // "bytes", "programs"
+	Was   int64
+	Is    int64
+}
+
+// Returned holds if every figure is what it was. after says what was done and
+// undone in between.
+func Returned(figures []Figure, after string) []wire.Finding {
+	var list []wire.Finding
+	for _, f := range figures {
+		if d := f.Is - f.Was; d != 0 {
+			list = append(list, wire.Finding{Kind: "leak", Title: f.Title,
+				Evidence: fmt.Sprintf("%s: %+d %s after %s; was %d, is %d", f.Name, d, f.Unit, after, f.Was, f.Is)})
+		}
+	}
+	return list
+}
+
+// minRounds is how many rounds must have been seen before growth means anything.
+const minRounds = 4
+
+// Grows says whether an amount, read after each of some equal rounds, never
+// stops growing: it grew in every round but the first, in which caches fill, by
+// at least step. That is a leak; what the kernel's other users take and give
+// back doesn't look like that.
+func Grows(rounds []int64, step int64) bool {
+	if len(rounds) < minRounds+1 {
+		return false
+	}
+	for i := 2; i < len(rounds); i++ {
+		if rounds[i]-rounds[i-1] < step {
+			return false
+		}
+	}
+	return true
+}
+
+// Leaks holds if none of the series grows. Series are by name, such as
+// "slab kmalloc-64"; step is the least growth per round that counts, in bytes.
+func Leaks(series map[string][]int64, step int64, round string) []wire.Finding {
+	names := make([]string, 0, len(series))
+	for name := range series {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var cases []string
+	for _, name := range names {
+		if s := series[name]; Grows(s, step) {
+			cases = append(cases, fmt.Sprintf("%s: %v bytes after each %s", name, s, round))
+		}
+	}
+	return finding("leak", "kernel memory grows with every round", cases)
+}
+
+// Mapped is how much executable memory programs took at one moment.
+type Mapped struct {
+	Live int64 // bytes of code of the programs there were, each rounded up to whole pages
+	Held int64 // bytes of the areas that held them
+	Area int64 // bytes of the largest of those areas
+}
+
+// Reused holds if freed space is used again: the areas hold no more than twice
+// what the most programs at any moment would take with pages of their own, and
+// two areas. moments are in the order of time.
+func Reused(moments []Mapped) []wire.Finding {
+	var live, area int64
+	var cases []string
+	for i, m := range moments {
+		live, area = max(live, m.Live), max(area, m.Area)
+		if m.Held > 2*live+2*area {
+			cases = append(cases, fmt.Sprintf("at moment %d of %d: areas of %d bytes for code of %d; never was there more code than %d",
+				i+1, len(moments), m.Held, m.Live, live))
+		}
+	}
+	return finding("no-reuse", "freed executable memory is not used again", cases)
+}
+
+// Executable returns how many bytes of the kernel's vmalloc areas can be
+// executed, and the areas that are.
+func Executable(areas []probe.Area, table probe.PageTable) (list []probe.Area) {
+	for _, a := range areas {
+		if a.Unpurged || a.Bytes() == 0 {
+			continue
+		}
+		if m, ok := table.Find(a.Start); ok && m.Executable {
+			list = append(list, a)
+		}
+	}
+	return list
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package oracle
+
+import "testing"
+
+func TestReturned(t *testing.T) {
+	f := Figure{Name: "bpf_jit_current", Title: "the charge is not what it was", Unit: "bytes", Was: 4096, Is: 4096}
+	heard(t, "back", Returned([]Figure{f}, "all was freed"))
+	f.Is = 8192
+	heard(t, "more", Returned([]Figure{f}, "all was freed"), "charge|bpf_jit_current: +4096 bytes after all was freed; was 4096, is 8192")
+	f.Is = 0
+	heard(t, "less", Returned([]Figure{f}, "all was freed"), "charge|-4096 bytes")
+}
+
+func TestLeaks(t *testing.T) {
+	for name, tc := range map[string]struct {
+		rounds []int64
+		grows  bool
+	}{
+		"flat":                    {[]int64{100, 100, 100, 100, 100}, false},
+		"a cache that fills once": {[]int64{100, 900, 900, 900, 900}, false},
+		"up and down":             {[]int64{100, 120, 110, 130, 120}, false},
+		"too few rounds":          {[]int64{100, 200, 300, 400}, false},
+		"slower than counts":      {[]int64{100, 109, 118, 127, 136}, false},
+		"every round":             {[]int64{100, 110, 120, 130, 140}, true},
+		"every round but first":   {[]int64{100, 100, 120, 140, 160}, true},
+		"one round without":       {[]int64{100, 110, 120, 120, 130}, false},
+	} {
+		want := []string(nil)
+		if tc.grows {
+			want = []string{"grows with every round|slab x: "}
+		}
+		heard(t, name, Leaks(map[string][]int64{"slab x": tc.rounds, "flat": {1, 1, 1, 1, 1}}, 10, "round of 7 programs"), want...)
+	}
+}
+
+func TestReused(t *testing.T) {
+	const pack = 2 << 20
+	clean := []Mapped{{Live: 600 << 10, Held: pack, Area: pack}, {Live: 100 << 10, Held: 2 * pack, Area: pack}, {Live: 900 << 10, Held: 2 * pack, Area: pack}}
+	heard(t, "packs that fragment", Reused(clean))
+	heard(t, "packs that only grow", Reused(append(clean, Mapped{Live: 500 << 10, Held: 4 * pack, Area: pack})), "not used again|moment 4 of 4")
+	heard(t, "pages of their own", Reused([]Mapped{{Live: 4096 * 100, Held: 8192 * 100, Area: 8192}, {}, {Live: 4096 * 90, Held: 8192 * 90, Area: 8192}}))
+	heard(t, "pages that stay", Reused([]Mapped{{Live: 4096 * 100, Held: 8192 * 100, Area: 8192}, {Live: 4096, Held: 8192 * 110, Area: 8192}}), "not used again")
+}

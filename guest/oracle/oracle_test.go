@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package oracle
+
+import (
+	"strings"
+	"testing"
+
+	"packtest/guest/bpf"
+	"packtest/guest/probe"
+	"packtest/guest/wire"
+)
+
+// heard fails if list is not exactly the findings whose titles contain want, or
+// if their evidence doesn't contain what stands behind a "|".
+func heard(t *testing.T, name string, list []wire.Finding, want ...string) {
+	t.Helper()
+	if len(list) != len(want) {
+		t.Errorf("%s: %d findings, want %d: %+v", name, len(list), len(want), list)
+		return
+	}
+	for i, f := range list {
+		title, evidence, _ := strings.Cut(want[i], "|")
+		if !strings.Contains(f.Title, title) || !strings.Contains(f.Evidence, evidence) || f.Kind == "" {
+			t.Errorf("%s: %+v, want %q", name, f, want[i])
+		}
+	}
+}
+
+func program(id uint32, functions ...bpf.Function) bpf.Info {
+	return bpf.Info{ID: id, Type: bpf.XDP, Functions: functions}
+}
+
+func TestImages(t *testing.T) {
+	images := Images([]bpf.Info{
+		program(7, bpf.Function{Address: 0x2000, Bytes: 16}, bpf.Function{Address: 0x1000, Bytes: 32}),
+		program(8, bpf.Function{Address: 0x1800, Bytes: 1}),
+	})
+	want := []Image{{0x1000, 0x1020, 7, bpf.XDP, 1}, {0x1800, 0x1801, 8, bpf.XDP, 0}, {0x2000, 0x2010, 7, bpf.XDP, 0}}
+	if len(images) != len(want) {
+		t.Fatalf("%v", images)
+	}
+	for i := range want {
+		if images[i] != want[i] {
+			t.Errorf("%d: %+v, want %+v", i, images[i], want[i])
+		}
+	}
+}
+
+func images(ranges ...uint64) []Image {
+	var list []Image
+	for i := 0; i < len(ranges); i += 2 {
+		list = append(list, Image{ranges[i], ranges[i+1], uint32(i/2 + 1), bpf.XDP, 0})
+	}
+	return list
+}
+
+func TestOverlaps(t *testing.T) {
+	heard(t, "side by side", Overlaps(images(0x1000, 0x1040, 0x1040, 0x1080)))
+	heard(t, "one byte", Overlaps(images(0x1000, 0x1041, 0x1040, 0x1080)), "overlaps|program 1 (xdp) 0x1000-0x1041 and program 2")
+	heard(t, "the same", Overlaps(images(0x1000, 0x1040, 0x1000, 0x1040)), "overlaps")
+}
+
+func TestPlaced(t *testing.T) {
+	areas := []probe.Area{{Start: 0x1000, End: 0x3000, Pages: 1}, {Start: 0x4000, End: 0x6000, Pages: 1, Unpurged: true}}
+	heard(t, "inside", Placed(images(0x1000, 0x2000), areas))
+	heard(t, "into the guard page", Placed(images(0x1ff0, 0x2001), areas), "outside|0x1ff0-0x2001")
+	heard(t, "nowhere", Placed(images(0x9000, 0x9010), areas), "outside")
+	heard(t, "freed", Placed(images(0x4000, 0x4010), areas), "outside")
+}
+
+func page(start, end uint64, writable, executable bool) probe.Mapping {
+	return probe.Mapping{Start: start, End: end, LeafBytes: 4096, Writable: writable, Executable: executable}
+}
+
+func TestProtected(t *testing.T) {
+	table := probe.PageTable{page(0x1000, 0x3000, false, true), page(0x3000, 0x4000, true, true), page(0x4000, 0x5000, false, false)}
+	heard(t, "well", Protected(images(0x1000, 0x3000), table))
+	heard(t, "the last byte", Protected(images(0x1000, 0x3001), table), "writable|the page at 0x3000")
+	heard(t, "dead", Protected(images(0x4000, 0x4010), table), "not executable|0x4000")
+	heard(t, "not there", Protected(images(0x4000, 0x5001), table), "not executable", "not mapped")
+}
+
+func TestWritableCode(t *testing.T) {
+	good := probe.PageTable{page(0x1000, 0x2000, true, false), page(0x2000, 0x3000, false, true)}
+	heard(t, "well", WritableCode("x86_64", good))
+	bad := append(good, page(0x8000, 0x9000, true, true))
+	heard(t, "one page", WritableCode("x86_64", bad), "writable and executable|0x8000-0x9000")
+	heard(t, "one page", WritableCode("s390x", bad), "writable and executable|0x8000-0x9000")
+	low := probe.PageTable{page(0, 0x1000, true, true)}
+	heard(t, "lowcore", WritableCode("s390x", low))
+	heard(t, "no lowcore", WritableCode("x86_64", low), "writable and executable")
+}
+
+func TestAliases(t *testing.T) {
+	table := probe.PageTable{page(0x1000, 0x2000, false, false), page(0x2000, 0x3000, true, false)}
+	heard(t, "well", Aliases([]Alias{{0xa000, 0x1000}, {0xb000, 0x7000}}, table))
+	heard(t, "writable", Aliases([]Alias{{0xa000, 0x1000}, {0xb000, 0x2000}}, table), "direct map|the page at 0xb000, which is also at 0x2000")
+}
+
+func TestExecutable(t *testing.T) {
+	table := probe.PageTable{page(0x1000, 0x2000, false, true), page(0x3000, 0x4000, true, false)}
+	areas := []probe.Area{{Start: 0x1000, End: 0x3000, Pages: 1}, {Start: 0x1000, End: 0x3000, Pages: 1, Unpurged: true},
+		{Start: 0x3000, End: 0x5000, Pages: 1}, {Start: 0x6000, End: 0x8000, Pages: 1}}
+	if got := Executable(areas, table); len(got) != 1 || got[0].Start != 0x1000 || got[0].Unpurged {
+		t.Errorf("%+v", got)
+	}
+}

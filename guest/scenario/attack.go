@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package scenario
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"packtest/guest/bpf"
+	"packtest/guest/oracle"
+	"packtest/guest/probe"
+	"packtest/guest/scenario/fleet"
+	"packtest/guest/wire"
+	"packtest/metric"
+)
+
+// attack is what the scenarios share that try to break the allocator: a fleet,
+// what the kernel had before, and a watch that looks for broken rules.
+type attack struct {
+	*workload
+	watch *watch
+	// executable is how much could be executed before.
+	executable int64
+	loads      int
+	runs       int
+}
+
+// newAttack prepares an attack with up to n programs, if spec says no number.
+func (env *Env) newAttack(ctx context.Context, spec wire.ScenarioSpec, n int) (_ *attack, err error) {
+	if spec.Programs == 0 {
+		spec.Programs = n
+	}
+	w, err := newWorkload(ctx, env, spec)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.close(ctx))
+		}
+	}()
+	// Without it no leak of the charge would be seen.
+	if w.reader.noCharge != nil {
+		return nil, w.reader.noCharge
+	}
+	a := &attack{workload: w}
+	if a.watch, err = newWatch(env); err != nil {
+		return nil, err
+	}
+	for _, s := range a.watch.before {
+		a.executable += int64(len(s.Bytes))
+	}
+	return a, nil
+}
+
+// close ends the attack, whatever its outcome.
+func (a *attack) close(ctx context.Context) error {
+	return errors.Join(a.workload.close(ctx), a.watch.close())
+}
+
+// add loads programs from..to-1 of the fleet.
+func (a *attack) add(ctx context.Context, from, to int, makeOne func(i int) (fleet.Program, error)) error {
+	for i := from; i < to; i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p, err := makeOne(i)
+		if err != nil {
+			return err
+		}
+		if err := a.set.load(a.env, p); err != nil {
+			return err
+		}
+		a.loads++
+	}
+	a.env.Report.Progress(a.loads, 0, "programs loaded")
+	return nil
+}
+
+// check runs every program that is loaded.
+func (a *attack) check(ctx context.Context) error {
+	a.runs += len(a.set.programs)
+	return a.set.check(ctx, a.env, a.slots)
+}
+
+// checkFast runs every program that BPF_PROG_TEST_RUN can run: setting off
+// kprobes takes longer than all else.
+func (a *attack) checkFast(ctx context.Context) error {
+	var fast loaded
+	for _, p := range a.set.programs {
+		if p.Type != bpf.Kprobe {
+			fast.programs = append(fast.programs, p)
+		}
+	}
+	a.runs += len(fast.programs)
+	return fast.check(ctx, a.env, a.slots)
+}
+
+// keep frees the programs that want doesn't want.
+func (l *loaded) keep(want func(p program) bool) {
+	var kept []program
+	for _, p := range l.programs {
+		if want(p) {
+			kept = append(kept, p)
+		} else {
+			bpf.Close(p.fd)
+		}
+	}
+	l.programs = kept
+}
+
+// finish frees everything, sees that all comes back, and reports how much was
+// done: a scenario that did nothing proved nothing.
+func (a *attack) finish(ctx context.Context) error {
+	a.set.close()
+	if err := a.returned(ctx, "all programs were freed"); err != nil {
+		return err
+	}
+	if err := a.watch.look(ctx); err != nil {
+		return err
+	}
+	a.watch.report(oracle.Reused(a.watch.moments))
+	a.env.Report.Sample(metric.New("attack_loads", nil, float64(a.loads)))
+	a.env.Report.Sample(metric.New("attack_runs", nil, float64(a.runs)))
+	a.env.Report.Sample(metric.New("attack_looks", nil, float64(a.watch.looks)))
+	return nil
+}
+
+// returned holds what there is against what was there before, when nothing of
+// the attack's is loaded any more.
+func (a *attack) returned(ctx context.Context, what string) error {
+	now, err := a.reader.settle(ctx, a.before, nil)
+	if err != nil {
+		return err
+	}
+	executable, err := a.awaitExecutable(ctx)
+	if err != nil {
+		return err
+	}
+	what = fmt.Sprintf("%s (waited up to %v)", what, settleLimit)
+	a.watch.report(oracle.Returned([]oracle.Figure{
+		{Name: "programs", Title: "programs are still there after their last reference was closed", Unit: "programs",
+			Was: int64(a.before.programs), Is: int64(now.programs)},
+		{Name: "bpf_jit_current", Title: "the charge for JIT memory is not what it was", Unit: "bytes", Was: a.before.charged, Is: now.charged},
+		{Name: "executable memory", Title: "memory that held JIT code is never freed", Unit: "bytes", Was: a.executable, Is: executable},
+	}, what))
+	return nil
+}
+
+// awaitExecutable waits until there is no more executable memory than before,
+// and returns how much there is.
+func (a *attack) awaitExecutable(ctx context.Context) (int64, error) {
+	deadline := time.Now().Add(settleLimit)
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		now, err := a.watch.executable()
+		if err != nil || now == a.executable || time.Now().After(deadline) || a.watch.told["memory that held JIT code is never freed"] {
+			return now, err
+		}
+		a.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
+		select {
+		case <-ctx.Done():
+			return now, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// executable returns how many bytes of vmalloc areas can be executed, not
+// counting areas that were not there before and belong to somebody else.
+func (w *watch) executable() (int64, error) {
+	areas, table, err := w.memory()
+	if err != nil {
+		return 0, err
+	}
+	var sum int64
+	var new []probe.Area
+	for _, a := range oracle.Executable(areas, table) {
+		sum += int64(a.Bytes())
+		if b, ok := w.before[a.Start]; !ok || uint64(len(b.Bytes)) != a.Bytes() {
+			new = append(new, a)
+		}
+	}
+	if len(new) == 0 {
+		return sum, nil
+	}
+	other, err := w.others(areas)
+	if err != nil {
+		return 0, err
+	}
+	for _, a := range new {
+		for _, r := range other {
+			if r.Start == a.Start && r.End == a.End {
+				sum -= int64(a.Bytes())
+				break
+			}
+		}
+	}
+	return sum, nil
+}
+
+// encode returns instructions in this machine's byte order.
+func encode(list []bpf.Instruction) []byte {
+	var order binary.ByteOrder = binary.LittleEndian
+	if runtime.GOARCH == "s390x" {
+		order = binary.BigEndian
+	}
+	return bpf.Encode(list, order)
+}

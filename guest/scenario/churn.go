@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package scenario
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sort"
+	"time"
+
+	"packtest/guest/bpf"
+	"packtest/guest/wire"
+	"packtest/metric"
+)
+
+// Churn's defaults, and its shape.
+const (
+	churnPrograms = 480
+	// churnGenerations is in how many helpings the programs are loaded.
+	churnGenerations = 12
+)
+
+// churn loads, runs and frees programs at random for many generations: to
+// fragmentation and back. spec.Programs is how many it loads in all. Between
+// generations some are freed, few or nearly all; in the middle every second
+// program in the order of addresses, so that every hole is small. After each
+// every program that is left is run.
+//
+// Samples: attack_loads, _runs, _looks, load_time_ratio, free_time_ratio.
+func churn(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
+	a, err := env.newAttack(ctx, spec, churnPrograms)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.close(ctx)) }()
+	r := rand.New(rand.NewPCG(spec.Seed, 0))
+	var pace pace
+	for g := range churnGenerations {
+		start := a.set.spent
+		from, to := g*a.n/churnGenerations, (g+1)*a.n/churnGenerations
+		if err := a.add(ctx, from, to, a.fleet.Program); err != nil {
+			return err
+		}
+		infos, err := a.set.infos()
+		if err != nil {
+			return err
+		}
+		pace.load(g, a.set.spent-start, infos[len(infos)-(to-from):])
+		check := a.checkFast
+		if g%4 == 1 {
+			if err := a.watch.look(ctx); err != nil {
+				return err
+			}
+			check = a.check
+		}
+		if err := check(ctx); err != nil {
+			return err
+		}
+		if g == churnGenerations/2 {
+			a.fragment(infos)
+			// What is loaded next finds nothing but small holes.
+			continue
+		}
+		if err := a.thin(ctx, &pace, g, r); err != nil {
+			return err
+		}
+	}
+	if err := a.watch.names(a.set.programs); err != nil {
+		return err
+	}
+	pace.report(env)
+	return a.finish(ctx)
+}
+
+// fragment frees every second program in the order of addresses.
+func (a *attack) fragment(infos []bpf.Info) {
+	order := make([]int, len(infos))
+	for i := range order {
+		order[i] = i
+	}
+	sort.Slice(order, func(i, j int) bool {
+		return infos[order[i]].Functions[0].Address < infos[order[j]].Functions[0].Address
+	})
+	free := map[int]bool{}
+	for rank, i := range order {
+		free[a.set.programs[i].Index] = rank%2 == 1
+	}
+	a.set.keep(func(p program) bool { return !free[p.Index] })
+}
+
+// thin frees programs at random: of three generations it frees a quarter, half,
+// and nine tenths.
+func (a *attack) thin(ctx context.Context, pace *pace, g int, r *rand.Rand) error {
+	share := [...]float64{0.25, 0.5, 0.9}[g%3]
+	before, err := a.reader.charged()
+	if err != nil {
+		return err
+	}
+	was := len(a.set.programs)
+	start := a.env.Now()
+	a.set.keep(func(program) bool { return r.Float64() >= share })
+	if was == len(a.set.programs) || g%3 != 2 {
+		return nil
+	}
+	// Until the charge has fallen and stays: then all of them are gone.
+	last, since := before, start
+	for deadline := time.Now().Add(settleLimit); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		now, err := a.reader.charged()
+		if err != nil {
+			return err
+		}
+		if now != last {
+			last, since = now, a.env.Now()
+		}
+		if last < before && a.env.since(since) > 100*time.Millisecond {
+			break
+		}
+		a.env.Report.Progress(a.loads, 0, "programs loaded") // a sign of life
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	pace.free(since.Sub(start), was-len(a.set.programs))
+	return nil
+}
+
+// pace compares how fast programs are loaded and freed at the end with how fast
+// they were at the beginning.
+type pace struct {
+	loads, frees []float64
+}
+
+// load takes the time for loading programs; what counts is the time for a byte.
+func (p *pace) load(_ int, spent time.Duration, infos []bpf.Info) {
+	bytes := 0
+	for _, in := range infos {
+		bytes += int(in.JITBytes)
+	}
+	p.loads = append(p.loads, float64(spent)/float64(max(bytes, 1)))
+}
+
+func (p *pace) free(spent time.Duration, n int) {
+	p.frees = append(p.frees, float64(spent)/float64(max(n, 1)))
+}
+
+func (p *pace) report(env *Env) {
+	for _, m := range []struct {
+		name   string
+		values []float64
+	}{{"load_time_ratio", p.loads}, {"free_time_ratio", p.frees}} {
+		k := len(m.values) / 3
+		if k == 0 {
+			env.Report.Unmeasured(m.name, "too few programs were loaded to compare the end with the beginning")
+			continue
+		}
+		env.Report.Sample(metric.New(m.name, nil, mean(m.values[len(m.values)-k:])/mean(m.values[:k])))
+	}
+}
+
+func mean(values []float64) float64 {
+	var sum float64
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
+}

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"packtest/guest/bpf"
+	"packtest/guest/scenario/fleet"
+	"packtest/guest/wire"
+)
+
+// Parallel's defaults, and its shape.
+const (
+	parallelPrograms = 480
+	// parallelRounds is how often everybody stops for a look.
+	parallelRounds = 3
+	// neighbours is how many programs a worker has at most at a time.
+	neighbours = 24
+	// attached is how many programs are attached to sockets meanwhile.
+	attached = 8
+)
+
+// parallel loads, runs and frees programs on all processors at once, while
+// others are run on and on, and others are attached to sockets and filter what is
+// sent there. spec.Programs is how many are loaded in all. Each of a few rounds
+// ends with a look, for which everybody stops.
+//
+// Samples: attack_loads, _runs, _looks.
+func parallel(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
+	a, err := env.newAttack(ctx, spec, parallelPrograms)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.close(ctx)) }()
+	sockets, err := a.attachSockets(spec.Seed)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, s := range sockets {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	workers := runtime.NumCPU()
+	p := crowd{a: a, sockets: sockets, seed: spec.Seed}
+	p.next.Store(int64(len(sockets)))
+	for round := range parallelRounds {
+		// Both sorts of programs are there when the round begins.
+		if err := p.stay(ctx, 4*workers); err != nil {
+			return err
+		}
+		p.round(ctx, workers, (round+1)*a.n/parallelRounds)
+		if err := p.err(); err != nil {
+			return err
+		}
+		if err := a.watch.look(ctx); err != nil {
+			return err
+		}
+	}
+	if err := a.watch.names(a.set.programs); err != nil {
+		return err
+	}
+	for _, s := range sockets {
+		err = errors.Join(err, s.close())
+	}
+	if sockets = nil; err != nil {
+		return err
+	}
+	a.runs += int(p.runs.Load())
+	a.reportWrong(p.wrong, a.runs)
+	return a.finish(ctx)
+}
+
+func (a *attack) reportWrong(wrong []string, runs int) {
+	if len(wrong) > 0 {
+		a.watch.report([]wire.Finding{{Kind: "wrong-answer", Title: "programs give wrong answers",
+			Evidence: fmt.Sprintf("%d of %d runs:\n%s", len(wrong), runs, firstLines(wrong))}})
+	}
+}
+
+// crowd is everybody who works at the same time.
+type crowd struct {
+	a       *attack
+	sockets []*filtered
+	seed    uint64
+	next    atomic.Int64 // number of the next program
+	loads   atomic.Int64
+	runs    atomic.Int64
+
+	mu     sync.Mutex
+	wrong  []string
+	errs   []error
+	rounds uint64
+}
+
+func (c *crowd) fail(err error) {
+	if err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.errs = append(c.errs, err)
+	}
+}
+
+func (c *crowd) err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return errors.Join(c.errs...)
+}
+
+func (c *crowd) bad(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wrong = append(c.wrong, fmt.Sprintf(format, args...))
+}
+
+// take makes the next program that BPF_PROG_TEST_RUN can run.
+func (c *crowd) take() (fleet.Program, error) {
+	for {
+		p, err := c.a.fleet.Program(int(c.next.Add(1) - 1))
+		if err != nil || p.Type != bpf.Kprobe {
+			return p, err
+		}
+	}
+}
+
+// stay loads programs that stay until the end, and are run all the time.
+func (c *crowd) stay(ctx context.Context, n int) error {
+	return c.a.add(ctx, 0, n, func(int) (fleet.Program, error) { return c.take() })
+}
+
+// round has workers load until so many programs were loaded in all rounds, a
+// runner run those that stay, and a sender send to the sockets.
+func (c *crowd) round(ctx context.Context, workers, until int) {
+	c.rounds++
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var work, rest sync.WaitGroup
+	for i := range workers {
+		work.Go(func() { c.fail(c.work(ctx, rand.New(rand.NewPCG(c.seed, c.rounds<<8|uint64(i))), until)) })
+	}
+	stable := c.a.set.programs
+	rest.Go(func() { c.fail(c.runAll(ctx, stable)) })
+	rest.Go(func() { c.fail(c.send(ctx)) })
+	done := make(chan struct{})
+	go func() { work.Wait(); close(done) }()
+	c.wait(done)
+	stop()
+	rest.Wait()
+	c.a.loads += int(c.loads.Swap(0))
+}
+
+// wait gives signs of life until done is closed.
+func (c *crowd) wait(done <-chan struct{}) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			c.a.env.Report.Progress(c.a.loads+int(c.loads.Load()), c.a.n, "programs loaded")
+		}
+	}
+}
+
+// work loads, runs and frees on a thread of its own.
+func (c *crowd) work(ctx context.Context, r *rand.Rand, until int) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var set []program
+	defer func() {
+		for _, p := range set {
+			bpf.Close(p.fd)
+		}
+	}()
+	packet, ctxOut := make([]byte, 4096), make([]byte, 512)
+	for ctx.Err() == nil && c.a.loads+int(c.loads.Load()) < until {
+		made, err := c.take()
+		if err != nil {
+			return err
+		}
+		fd, err := bpf.Load(made.Type, made.Name, made.Code)
+		if err != nil {
+			return fmt.Errorf("program %d of the fleet: %w", made.Index, err)
+		}
+		made.Code = nil
+		set = append(set, program{made, fd})
+		c.loads.Add(1)
+		// The new one, and one that has had new neighbours.
+		for _, p := range []program{set[len(set)-1], set[r.IntN(len(set))]} {
+			if err := c.run(p, packet, ctxOut); err != nil {
+				return err
+			}
+		}
+		for len(set) == neighbours || len(set) > 0 && r.IntN(3) == 0 {
+			i := r.IntN(len(set))
+			if err := c.run(set[i], packet, ctxOut); err != nil {
+				return err
+			}
+			bpf.Close(set[i].fd)
+			set = append(set[:i], set[i+1:]...)
+		}
+	}
+	return nil
+}
+
+func (c *crowd) run(p program, packet, ctxOut []byte) error {
+	got, err := runPacket(p, packet, ctxOut)
+	if err != nil {
+		return fmt.Errorf("program %d: %w", p.Index, err)
+	}
+	c.runs.Add(1)
+	if got != p.Answer {
+		c.bad("program %d (%s, %d functions, about %d bytes): answered %#x, must be %#x", p.Index, p.Type, p.Functions, p.TargetBytes, got, p.Answer)
+	}
+	return nil
+}
+
+// runAll runs programs again and again.
+func (c *crowd) runAll(ctx context.Context, programs []program) error {
+	packet, ctxOut := make([]byte, 4096), make([]byte, 512)
+	for {
+		for _, p := range programs {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err := c.run(p, packet, ctxOut); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// send sends to the sockets, again and again.
+func (c *crowd) send(ctx context.Context) error {
+	for {
+		for _, s := range c.sockets {
+			if ctx.Err() != nil {
+				return nil
+			}
+			got, err := s.pass()
+			if err != nil {
+				return err
+			}
+			c.runs.Add(1)
+			if got != s.want {
+				c.bad("the filter of socket %d let %d bytes through, must be %d", s.index, got, s.want)
+			}
+		}
+	}
+}
+
+// filtered is a pair of sockets with a program on the receiving one, which says
+// how much of a message gets through.
+type filtered struct {
+	index   int
+	pair    [2]int
+	want    int
+	message []byte
+}
+
+// attachSockets loads filters, puts each on a socket, and closes the program:
+// the socket keeps it.
+func (a *attack) attachSockets(seed uint64) ([]*filtered, error) {
+	var list []*filtered
+	for i := range attached {
+		f, err := newFiltered(i, seed)
+		if err != nil {
+			for _, s := range list {
+				s.close()
+			}
+			return nil, err
+		}
+		list = append(list, f)
+		a.loads++
+		a.env.Loads++
+	}
+	return list, nil
+}
+
+const messageBytes = 200
+
+func newFiltered(i int, seed uint64) (_ *filtered, err error) {
+	r := rand.New(rand.NewPCG(seed, uint64(i)))
+	// As many bytes as the message has, less some that only the program knows.
+	less := int32(1 + r.IntN(messageBytes-1))
+	code := []bpf.Instruction{bpf.LoadMem(bpf.R0, bpf.R1, 0, bpf.Word)}
+	for range 10 + r.IntN(60) {
+		v := r.Int32()
+		code = append(code, bpf.Xor.Imm(bpf.R0, v), bpf.Xor.Imm(bpf.R0, v))
+	}
+	code = append(code, bpf.Sub.Imm(bpf.R0, less), bpf.Exit())
+	program, err := bpf.Load(bpf.SocketFilter, fmt.Sprintf("filter_%d", i), encode(code))
+	if err != nil {
+		return nil, err
+	}
+	defer bpf.Close(program)
+	f := &filtered{index: i, want: messageBytes - int(less), message: make([]byte, messageBytes)}
+	if f.pair, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
+		return nil, fmt.Errorf("make a pair of sockets: %w", err)
+	}
+	if err := unix.SetsockoptInt(f.pair[1], unix.SOL_SOCKET, unix.SO_ATTACH_BPF, program); err != nil {
+		return nil, errors.Join(fmt.Errorf("attach a program to a socket: %w", err), f.close())
+	}
+	return f, nil
+}
+
+// pass sends a message and returns how much of it comes through.
+func (f *filtered) pass() (int, error) {
+	if _, err := unix.Write(f.pair[0], f.message); err != nil {
+		return 0, fmt.Errorf("send to socket %d: %w", f.index, err)
+	}
+	n, err := unix.Read(f.pair[1], make([]byte, messageBytes))
+	if err == unix.EAGAIN {
+		return 0, nil // The program let nothing through.
+	}
+	if err != nil {
+		return 0, fmt.Errorf("receive from socket %d: %w", f.index, err)
+	}
+	return n, nil
+}
+
+func (f *filtered) close() error {
+	return errors.Join(unix.Close(f.pair[0]), unix.Close(f.pair[1]))
+}

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"packtest/guest/bpf"
+	"packtest/guest/oracle"
+	"packtest/guest/probe"
+	"packtest/guest/wire"
+)
+
+// watch looks at all executable memory again and again, and holds it against
+// package oracle's rules.
+type watch struct {
+	env  *Env
+	core *probe.Core
+	text oracle.Text
+	// top is where x86_64's page table is; 0 on other architectures.
+	top uint64
+	// before is executable memory as it was when the watch began, by address.
+	before map[uint64]oracle.Span
+	// code is that of every function when it was first seen.
+	code map[oracle.Function]oracle.Span
+	// patched are programs whose code changes with what they call.
+	patched map[uint32]bool
+	moments []oracle.Mapped
+	// told are the titles of the findings that were reported: one of each is enough.
+	told  map[string]bool
+	looks int
+}
+
+func newWatch(env *Env) (_ *watch, err error) {
+	w := &watch{env: env, before: map[uint64]oracle.Span{}, code: map[oracle.Function]oracle.Span{},
+		patched: map[uint32]bool{}, told: map[string]bool{}}
+	if w.text, err = oracle.TextOf(env.Arch); err != nil {
+		return nil, err
+	}
+	if w.core, err = env.Kernel.Core(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			w.core.Close()
+		}
+	}()
+	if oracle.AliasPromised(env.Arch) {
+		if err := env.findSymbols(); err != nil {
+			return nil, err
+		}
+		w.top = env.pageTable
+	}
+	areas, table, err := w.memory()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range oracle.Executable(areas, table) {
+		s, err := w.span(a.Start, a.Bytes())
+		if err != nil {
+			return nil, err
+		}
+		w.before[a.Start] = s
+	}
+	return w, nil
+}
+
+func (w *watch) close() error { return w.core.Close() }
+
+// report reports findings, each title once.
+func (w *watch) report(list []wire.Finding) {
+	for _, f := range list {
+		if !w.told[f.Title] {
+			w.told[f.Title] = true
+			w.env.Report.Finding(f)
+		}
+	}
+}
+
+// news says whether any finding is one that was not reported.
+func (w *watch) news(list []wire.Finding) bool {
+	for _, f := range list {
+		if !w.told[f.Title] {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *watch) memory() ([]probe.Area, probe.PageTable, error) {
+	areas, err := w.env.Kernel.Vmalloc()
+	if err != nil {
+		return nil, nil, err
+	}
+	table, err := w.env.Kernel.PageTable()
+	return areas, table, err
+}
+
+func (w *watch) span(start, bytes uint64) (oracle.Span, error) {
+	s := oracle.Span{Start: start, Bytes: make([]byte, bytes)}
+	return s, w.core.ReadAt(s.Bytes, start)
+}
+
+// freeing bounds the wait for programs that were closed just before a look:
+// they have no ID any more, and their code is still there until an RCU grace
+// period and a work queue have passed.
+const freeing = 10 * time.Second
+
+// look applies all rules. Nothing may be loaded meanwhile. What may be there for
+// a moment, while programs are freed, counts only if it stays.
+func (w *watch) look(ctx context.Context) error {
+	w.looks++
+	deadline := time.Now().Add(freeing)
+	for wait := 10 * time.Millisecond; ; wait *= 2 {
+		sight, err := w.sight()
+		if err != nil {
+			return err
+		}
+		w.report(sight.always)
+		if !w.news(sight.settled) || time.Now().After(deadline) {
+			w.report(sight.settled)
+			w.moments = append(w.moments, sight.mapped)
+			return nil
+		}
+		w.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// sight is what one look found.
+type sight struct {
+	// always are broken rules that hold at every moment, settled those that hold
+	// when nothing is being freed.
+	always, settled []wire.Finding
+	mapped          oracle.Mapped
+}
+
+func (w *watch) sight() (s sight, err error) {
+	programs, err := allInfos()
+	if err != nil {
+		return s, err
+	}
+	areas, table, err := w.memory()
+	if err != nil {
+		return s, err
+	}
+	images := oracle.Images(programs)
+	s.always = oracle.Overlaps(images)
+	s.always = append(s.always, oracle.Placed(images, areas)...)
+	s.always = append(s.always, oracle.Protected(images, table)...)
+	s.always = append(s.always, oracle.WritableCode(w.env.Arch, table)...)
+	aliases, err := w.aliases(images)
+	if err != nil {
+		return s, err
+	}
+	s.always = append(s.always, oracle.Aliases(aliases, table)...)
+	executable := oracle.Executable(areas, table)
+	var spans []oracle.Span
+	for _, a := range executable {
+		span, err := w.span(a.Start, a.Bytes())
+		if err != nil {
+			return s, err
+		}
+		spans = append(spans, span)
+	}
+	now := functions(images, spans)
+	s.always = append(s.always, oracle.Unchanged(w.code, now)...)
+	w.remember(now)
+	s.settled = w.gaps(spans, images, nil)
+	if w.news(s.settled) {
+		// Reading all symbols is slow, and nearly never needed.
+		other, err := w.others(areas)
+		if err != nil {
+			return s, err
+		}
+		s.settled = w.gaps(spans, images, other)
+	}
+	s.mapped = mapped(images, executable)
+	return s, nil
+}
+
+// functions cuts the code of images out of spans.
+func functions(images []oracle.Image, spans []oracle.Span) map[oracle.Function]oracle.Span {
+	now := map[oracle.Function]oracle.Span{}
+	i := 0
+	for _, s := range spans {
+		for ; i < len(images) && images[i].Start < s.End(); i++ {
+			if im := images[i]; im.Start >= s.Start && im.End <= s.End() {
+				now[oracle.Function{Program: im.Program, Function: im.Function}] =
+					oracle.Span{Start: im.Start, Bytes: s.Bytes[im.Start-s.Start : im.End-s.Start]}
+			}
+		}
+	}
+	return now
+}
+
+// remember keeps the code of functions that were not there before, and forgets
+// those that are gone: no ID is used twice.
+func (w *watch) remember(now map[oracle.Function]oracle.Span) {
+	for f := range w.code {
+		if _, ok := now[f]; !ok {
+			delete(w.code, f)
+		}
+	}
+	for f, s := range now {
+		if _, ok := w.code[f]; !ok && !w.patched[f.Program] {
+			w.code[f] = oracle.Span{Start: s.Start, Bytes: append([]byte(nil), s.Bytes...)}
+		}
+	}
+}
+
+// gaps looks between the images in all spans.
+func (w *watch) gaps(spans []oracle.Span, images []oracle.Image, other []oracle.Range) []wire.Finding {
+	var list []wire.Finding
+	for _, s := range spans {
+		var before *oracle.Span
+		if b, ok := w.before[s.Start]; ok {
+			before = &b
+		}
+		list = append(list, oracle.Gaps(w.text, s, images, other, before)...)
+	}
+	return list
+}
+
+// others returns what /proc/kallsyms knows of executable memory that is not a
+// program's: the pages of trampolines and dispatchers, and the whole areas of
+// modules and of kprobes' instructions.
+func (w *watch) others(areas []probe.Area) ([]oracle.Range, error) {
+	symbols, err := w.env.Kernel.Symbols(func(name string) bool { return !strings.HasPrefix(name, "bpf_prog_") })
+	if err != nil {
+		return nil, err
+	}
+	var list []oracle.Range
+	for _, s := range symbols {
+		switch s.Module {
+		case "":
+		case "bpf":
+			list = append(list, oracle.Range{Start: s.Address, End: s.Address + probe.PageBytes})
+		default:
+			if i := probe.FindArea(areas, s.Address); i >= 0 {
+				r := oracle.Range{Start: areas[i].Start, End: areas[i].End}
+				if len(list) == 0 || list[len(list)-1] != r {
+					list = append(list, r)
+				}
+			}
+		}
+	}
+	return list, nil
+}
+
+// aliases finds the pages of images in the direct map.
+func (w *watch) aliases(images []oracle.Image) ([]oracle.Alias, error) {
+	if w.top == 0 {
+		return nil, nil
+	}
+	var list []oracle.Alias
+	next := uint64(0)
+	for _, im := range images {
+		for page := max(im.Start&^(probe.PageBytes-1), next); page < im.End; page += probe.PageBytes {
+			next = page + probe.PageBytes
+			phys, err := w.core.PhysicalX86(w.top, page)
+			if errors.Is(err, probe.ErrNotMapped) {
+				continue // which Protected tells
+			}
+			if err != nil {
+				return nil, err
+			}
+			if direct, ok := w.core.Direct(phys); ok {
+				list = append(list, oracle.Alias{Code: page, Direct: direct})
+			}
+		}
+	}
+	return list, nil
+}
+
+// mapped sums up what code takes.
+func mapped(images []oracle.Image, areas []probe.Area) oracle.Mapped {
+	var m oracle.Mapped
+	held := map[int]bool{}
+	for _, im := range images {
+		m.Live += int64(im.End-im.Start+probe.PageBytes-1) &^ (probe.PageBytes - 1)
+		if i := probe.FindArea(areas, im.Start); i >= 0 && !held[i] {
+			held[i] = true
+			m.Held += int64(areas[i].Bytes())
+			m.Area = max(m.Area, int64(areas[i].Bytes()))
+		}
+	}
+	return m
+}
+
+// names holds the kernel's symbols, and the code that it tells, against the
+// programs; programs are those held by their descriptors.
+func (w *watch) names(set []program) error {
+	programs, err := allInfos()
+	if err != nil {
+		return err
+	}
+	symbols, err := w.env.Kernel.BPFSymbols()
+	if err != nil {
+		return err
+	}
+	images := oracle.Images(programs)
+	w.report(oracle.Named(images, symbols))
+	now := map[oracle.Function]oracle.Span{}
+	for _, im := range images {
+		s, err := w.span(im.Start, im.End-im.Start)
+		if err != nil {
+			return err
+		}
+		now[oracle.Function{Program: im.Program, Function: im.Function}] = s
+	}
+	told := map[uint32][]byte{}
+	for _, p := range set {
+		id, code, err := bpf.ProgramCode(p.fd)
+		if err != nil {
+			return fmt.Errorf("program %d: %w", p.Index, err)
+		}
+		told[id] = code
+	}
+	w.report(oracle.Told(told, now))
+	return nil
+}
