@@ -40,7 +40,7 @@ const mib = 1 << 20
 
 // Rules returns the rule of every metric in the catalogue, in its order.
 func Rules() []Rule {
-	return []Rule{
+	return append([]Rule{
 		{Metric: "programs", Gate: Shown, Scenario: "load",
 			Why: "Says what was loaded. Where it differs between two kernels nothing else of that scenario is compared."},
 		{Metric: "jit_pages", Gate: Judged, SlackShare: 0.01, Scenario: "load",
@@ -89,7 +89,7 @@ func Rules() []Rule {
 			Why: "The kernel's own JIT suite must pass as it did; every new failure is a finding too."},
 		{Metric: "test_bpf_jited", Gate: Judged, Scenario: "test_bpf",
 			Why: "A program that falls back to the interpreter passes its test and proves nothing of the JIT."},
-	}
+	}, itlbRules()...)
 }
 
 // rule returns the rule of a metric. One that the catalogue lacks is shown.

@@ -5,7 +5,7 @@ package metric
 // Catalogue returns every metric there is, in the order in which reports show
 // them. docs/metrics.md is checked against it.
 func Catalogue() []Def {
-	return []Def{
+	return append([]Def{
 		// JIT memory, after the load scenario unless a label says otherwise.
 		{Name: "programs", Unit: "programs", Better: Neither, Exact: true, Tier: Layout,
 			Help: "BPF programs loaded by the scenario when the figures below were read."},
@@ -70,5 +70,5 @@ func Catalogue() []Def {
 			Help: "Cases failed by lib/test_bpf."},
 		{Name: "test_bpf_jited", Unit: "tests", Better: Higher, Exact: true, Tier: Layout, Labels: []string{"suite"},
 			Help: "Cases of lib/test_bpf that the JIT compiled."},
-	}
+	}, itlb()...)
 }

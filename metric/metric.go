@@ -28,9 +28,10 @@ const (
 type Tier string
 
 const (
-	// Layout is counted from the kernel's own tables and counters.
+	// Layout is counted: from the kernel's own tables and counters, or in a
+	// trace of what it ran.
 	Layout Tier = "layout"
-	// Model is the outcome of a simulation over a deterministic trace.
+	// Model is the outcome of a simulation over such a trace.
 	Model Tier = "model"
 	// Measured is read from a clock or a performance counter.
 	Measured Tier = "measured"

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package itlb
+
+import (
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"packtest/itlb/trace"
+)
+
+// sweep fetches from n contiguous pages in a circle.
+func sweep(n, rounds int) []trace.Event {
+	var list []trace.Event
+	for range rounds {
+		for i := range n {
+			list = append(list, trace.Event{Page: uint64(i), Instructions: 10})
+		}
+	}
+	return list
+}
+
+// mix is a trace as the workload gives it: programs in turn, each from its own
+// page, and between two of them a dozen pages of the kernel's, some of them always
+// the same, and now and then a flush.
+func mix(n int) []trace.Event {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var list []trace.Event
+	for program := 0; len(list) < n; program++ {
+		list = append(list, trace.Event{Page: 0x10000 + uint64(program*7%400)})
+		for i := range 12 {
+			page := 0x100 + uint64(i)
+			if i%4 == 3 {
+				page = 0x200 + rng.Uint64N(300)
+			}
+			list = append(list, trace.Event{Page: page, Instructions: 20})
+		}
+		if program%500 == 0 {
+			list = append(list, trace.Event{Kind: trace.Flush, Page: uint64(trace.FlushNonGlobal)})
+		}
+	}
+	return list[:n]
+}
+
+// threadTime is how long this thread has run.
+func threadTime(t testing.TB) time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(ts.Nano())
+}
+
+func flat(t testing.TB, pages uint64) *PageMap {
+	t.Helper()
+	p, err := NewPageMap([]Mapping{{0, pages * trace.PageBytes, trace.PageBytes}}, nil, nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// small returns a geometry with one array of small pages, and another like it
+// for large ones.
+func small(sets, ways int) Geometry {
+	return Geometry{Name: "test", Source: "none", Confidence: "none",
+		L1: Level{Arrays: []Array{{Pages: "4k", Sets: sets, Ways: ways}, {Pages: "large", Sets: sets, Ways: ways}}}}
+}
+
+// BenchmarkSimulator is the speed of one set-associative geometry: at least 50
+// million page events a second and no allocation.
+func BenchmarkSimulator(b *testing.B) {
+	for _, trace := range []struct {
+		name string
+		list func() []trace.Event
+	}{
+		{"mix", func() []trace.Event { return mix(1 << 20) }},
+		{"sweep129", func() []trace.Event { return sweep(129, 8000) }},
+		{"sweep144", func() []trace.Event { return sweep(144, 7200) }},
+	} {
+		for _, policy := range []Policy{LRU, TreePLRU} {
+			b.Run(trace.name+"/"+string(policy), func(b *testing.B) {
+				list := trace.list()
+				bank := NewBank(flat(b, 1<<20))
+				if _, err := bank.Model(small(16, 8), policy, Ignored, nil); err != nil {
+					b.Fatal(err)
+				}
+				if err := bank.Feed(list); err != nil {
+					b.Fatal(err)
+				}
+				if n := testing.AllocsPerRun(1, func() {
+					if err := bank.Feed(list); err != nil {
+						b.Fatal(err)
+					}
+				}); n > 0 {
+					b.Fatalf("%v allocations in %d events", n, len(list))
+				}
+				// The best round by the thread's own clock: what else the machine
+				// does can only add to it.
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+				best := time.Duration(math.MaxInt64)
+				for b.Loop() {
+					start := threadTime(b)
+					if err := bank.Feed(list); err != nil {
+						b.Fatal(err)
+					}
+					best = min(best, threadTime(b)-start)
+				}
+				b.ReportMetric(float64(len(list))/best.Seconds(), "events/s")
+			})
+		}
+	}
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package itlb
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"packtest/internal/fault"
+	"packtest/itlb/trace"
+)
+
+func TestPresets(t *testing.T) {
+	want := map[string]int{ // entries for small pages in the first level
+		"skylake-sp": 128, "ice-lake-sp": 128, "golden-cove": 256, "zen2": 64, "zen4": 64,
+	}
+	list, err := Presets("x86_64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range list {
+		n := 0
+		for _, a := range g.L1.Arrays {
+			if a.takes(false) {
+				n += a.Sets * a.Ways
+			}
+		}
+		if n != want[g.Name] {
+			t.Errorf("%s: %d entries, not %d", g.Name, n, want[g.Name])
+		}
+		delete(want, g.Name)
+		for _, p := range []Policy{LRU, TreePLRU} {
+			if err := g.with(p).Validate(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("missing: %v", want)
+	}
+	if list, err := Presets("s390x"); err != nil || len(list) > 0 {
+		t.Errorf("s390x has %v, %v", list, err)
+	}
+}
+
+func TestGeometryRefused(t *testing.T) {
+	const head = "[[geometry]]\nname = \"x\"\nsource = \"s\"\nconfidence = \"c\"\n"
+	for name, tc := range map[string]struct{ text, want string }{
+		"sets no power of two":   {head + `l1.arrays = [{ pages = "any", sets = 12, ways = 8 }]`, `geometry "x": l1: 12 sets; it must be a power of two`},
+		"no sets":                {head + `l1.arrays = [{ pages = "any", ways = 8 }]`, "0 sets"},
+		"no ways":                {head + `l1.arrays = [{ pages = "any", sets = 1 }]`, "1 sets of 0 ways"},
+		"too large":              {head + `l1.arrays = [{ pages = "any", sets = 1048576, ways = 4096 }]`, "1048576 sets of 4096 ways"},
+		"tree over twelve":       {head + "l1.policy = \"tree-plru\"\n" + `l1.arrays = [{ pages = "any", sets = 1, ways = 12 }]`, "a tree over 12 ways"},
+		"tree over 128":          {head + "l1.policy = \"tree-plru\"\n" + `l1.arrays = [{ pages = "any", sets = 1, ways = 128 }]`, "a tree over 128 ways"},
+		"second level":           {head + "l1.arrays = [{ pages = \"any\", sets = 1, ways = 2 }]\n" + `l2.arrays = [{ pages = "any", sets = 3, ways = 2 }]`, "l2: 3 sets"},
+		"no policy":              {head + "l1.policy = \"random\"\n", `no policy called "random"`},
+		"no such pages":          {head + `l1.arrays = [{ pages = "2m", sets = 1, ways = 8 }]`, `pages = "2m"`},
+		"no such index":          {head + `l1.arrays = [{ pages = "any", sets = 1, ways = 8, index = "mod" }]`, `no index called "mod"`},
+		"nothing for large":      {head + `l1.arrays = [{ pages = "4k", sets = 1, ways = 8 }]`, "must take both"},
+		"two for small":          {head + `l1.arrays = [{ pages = "4k", sets = 1, ways = 8 }, { pages = "any", sets = 1, ways = 8 }]`, "two arrays"},
+		"no source":              {"[[geometry]]\nname = \"x\"", "needs a name, a source and a confidence"},
+		"a key that is not":      {head + "sets = 5", "unknown key geometry.sets"},
+		"twice":                  {strings.Repeat(head+"l1.arrays = [{ pages = \"any\", sets = 1, ways = 8 }]\n", 2), "stands twice"},
+		"not TOML":               {"geometry = [", "read geometries"},
+		"a number for something": {"[[geometry]]\nname = 5", "read geometries"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ParseGeometries(tc.text)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Fatalf("error %v, expected %q", err, tc.want)
+			}
+			if fault.Of(err) != fault.Input {
+				t.Errorf("%v is the %s's fault", err, fault.Of(err))
+			}
+		})
+	}
+}
+
+// A geometry whose ways make no tree is simulated with LRU alone.
+func TestNoTree(t *testing.T) {
+	g := small(1, 12)
+	r, err := Analyse(perPage(1, 4096), &source{list: events(perPage(1, 4096))}, Options{Geometries: []Geometry{g}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range r.Models {
+		if m.Policy != LRU {
+			t.Errorf("a model with %s", m.Policy)
+		}
+	}
+	if _, err := NewBank(flat(t, 8)).Model(g, TreePLRU, Full, nil); fault.Of(err) != fault.Input {
+		t.Errorf("asked for a tree over 12 ways: %v", err)
+	}
+	if _, err := NewBank(flat(t, 8)).Curve(3, Full); err == nil {
+		t.Error("a curve over 3 sets")
+	}
+}
+
+// The table holds many pages, whose numbers agree in their low or high bits.
+func TestTable(t *testing.T) {
+	var tab table
+	want := map[uint64]uint32{}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for i := range uint32(20000) {
+		page := []uint64{uint64(i), uint64(i) << 12, rng.Uint64() >> 12}[i%3]
+		if _, ok := want[page]; ok {
+			continue
+		}
+		if _, ok := tab.find(page); ok {
+			t.Fatalf("%#x is there before it was put", page)
+		}
+		want[page] = i
+		tab.put(page, i)
+	}
+	for page, id := range want {
+		if got, ok := tab.find(page); !ok || got != id {
+			t.Fatalf("%#x: %d %v, not %d", page, got, ok, id)
+		}
+	}
+}
+
+// Laps and CPUs over a trace longer than a stack's time, with holes in it when
+// time is numbered anew.
+func TestLongStack(t *testing.T) {
+	pages, list := fuzzMap(t, true)
+	rng := rand.New(rand.NewPCG(5, 6))
+	var events []trace.Event
+	for len(events) < 30000 {
+		events = append(events, trace.Event{Page: list[rng.IntN(len(list))], CPU: uint8(rng.IntN(2))})
+		if rng.IntN(20) == 0 {
+			events = append(events, trace.Event{Kind: trace.Flush, Page: uint64(trace.FlushNonGlobal), CPU: uint8(rng.IntN(2))})
+		}
+	}
+	bank := NewBank(pages)
+	c, err := bank.Curve(1, Ignored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	models := map[int]*Model{}
+	for ways := 1; ways < 60; ways++ {
+		g := small(1, ways)
+		g.L1.Arrays = []Array{{Pages: "any", Sets: 1, Ways: ways}}
+		if models[ways], err = bank.Model(g, LRU, Ignored, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := bank.Feed(events); err != nil {
+		t.Fatal(err)
+	}
+	for ways, m := range models {
+		for _, part := range []Part{Kernel, User} {
+			if got, want := c.Misses(Cold, part, ways), m.Misses(Cold, part); got != want {
+				t.Errorf("%d ways, %s: %d misses by stack distance, %d simulated", ways, part, got, want)
+			}
+		}
+	}
+}
