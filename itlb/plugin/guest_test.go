@@ -23,8 +23,9 @@ const programPage = 0x200000 / trace.PageBytes
 
 // machine is one way to run a guest: an architecture under one QEMU.
 type machine struct {
-	arch string
-	dir  string // where a QEMU was unpacked; "" is the installed one
+	arch   string
+	dir    string // where a QEMU was unpacked; "" is the installed one
+	plugin *Plugin
 }
 
 func (m machine) qemu() string {
@@ -53,17 +54,18 @@ func (m machine) env() []string {
 // eachMachine runs f for both architectures on the installed QEMU and on the
 // QEMU 10 that was unpacked where PACKTEST_QEMU10 says.
 func eachMachine(t *testing.T, f func(t *testing.T, m machine)) {
+	p := testPlugin(t)
 	for _, arch := range []string{"x86_64", "s390x"} {
 		t.Run(arch, func(t *testing.T) {
 			need.QEMU(t, arch)
-			f(t, machine{arch: arch})
+			f(t, machine{arch, "", p})
 		})
 		t.Run(arch+"-qemu10", func(t *testing.T) {
 			dir := os.Getenv("PACKTEST_QEMU10")
 			if dir == "" {
 				t.Skip("PACKTEST_QEMU10 names no folder with an unpacked QEMU 10")
 			}
-			f(t, machine{arch, dir})
+			f(t, machine{arch, dir, p})
 		})
 	}
 }
@@ -130,9 +132,8 @@ func boot(t testing.TB, m machine, image string, args ...string) string {
 // what QEMU said.
 func (m machine) trace(t testing.TB, program string, args ...string) (path, said string) {
 	t.Helper()
-	p := testPlugin(t)
 	out := filepath.Join(t.TempDir(), "a trace, with a comma")
-	said = boot(t, m, assemble(t, m.arch, program), append([]string{"-plugin", p.Option(out, "tag, text=1")}, args...)...)
+	said = boot(t, m, assemble(t, m.arch, program), append([]string{"-plugin", m.plugin.Option(out, "tag, text=1")}, args...)...)
 	return out, said
 }
 
