@@ -97,7 +97,12 @@ func applyOne(ctx context.Context, repo git.Repo, parent, series string, p Patch
 		"GIT_AUTHOR_NAME=" + name, "GIT_AUTHOR_EMAIL=" + email, "GIT_AUTHOR_DATE=" + date,
 		"GIT_COMMITTER_NAME=" + committerName, "GIT_COMMITTER_EMAIL=" + committerEmail, "GIT_COMMITTER_DATE=" + committerDate,
 	}
-	return repo.RunInput(ctx, strings.NewReader(p.Message), env, "commit-tree", tree, "-p", parent)
+	commit, err := repo.RunInput(ctx, strings.NewReader(p.Message), env, "commit-tree", tree, "-p", parent)
+	if errors.As(err, &exit) {
+		// An author without a name, a date beyond all time: the patch's own.
+		return "", &ApplyError{Series: series, Patch: p.Name, Detail: strings.TrimSpace(string(exit.Result.Stderr))}
+	}
+	return commit, err
 }
 
 var (

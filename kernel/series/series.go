@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 // Package series reads patch series and applies them. A series is a folder with
-// a quilt "series" file and the patches that it lists; a stack is several of
-// them, applied in order on a base. Nothing is ever skipped: what can't be read
-// or does not apply is an error that names the patch, the file and the hunk.
+// a quilt "series" file and the patches that it lists, a folder of patches, an
+// mbox, or a range of commits; a stack is several of them, applied in order on a
+// base. No patch is ever skipped: what is missing, can't be read or does not
+// apply is an error that names the patch, the file and the hunk. Finding and
+// unpacking the base is left to kernel/source.
 package series
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,11 +28,95 @@ import (
 
 // Series is patches in order.
 type Series struct {
-	// Name is the last element of the folder's name.
+	// Name is the last element of the folder's or file's name, or the range.
 	Name    string
 	Patches []Patch
 	// Hash is the SHA-256 of the patches' names and texts, in hex.
 	Hash string
+	// Title is the cover letter's; "" if there is none.
+	Title string
+	// BaseCommit is the commit that the series says it was made on, and
+	// Prerequisites are the patch IDs (git patch-id --stable) of what it says
+	// must be applied before it; see git format-patch --base.
+	BaseCommit    string
+	Prerequisites []string
+	// Notes tell what was left out and what could not be checked.
+	Notes []string
+}
+
+func (s *Series) note(format string, args ...any) {
+	s.Notes = append(s.Notes, fmt.Sprintf(format, args...))
+}
+
+// Open reads the series at the path name: a folder with a quilt series file, a
+// folder of patches, an mbox (gzip will do), a mail, or one diff.
+func Open(name string) (Series, error) {
+	st, err := os.Stat(name)
+	if err != nil {
+		return Series{}, fault.Inputf("read series %s: %w", name, err)
+	}
+	dir, file := os.DirFS(filepath.Dir(name)), filepath.Base(name)
+	if !st.IsDir() {
+		return LoadFile(dir, file)
+	}
+	if _, err := fs.Stat(dir, path.Join(file, "series")); errors.Is(err, fs.ErrNotExist) {
+		return LoadFolder(dir, file)
+	}
+	return Load(dir, file)
+}
+
+// LoadFile reads the series in one file: an mbox, a mail, or one diff. An mbox
+// may hold a whole thread, in any order: replies are left out, the patches are
+// sorted by the numbers in their subjects, and what is missing, is there twice
+// and differs, or belongs to another version is an input error.
+func LoadFile(fsys fs.FS, file string) (Series, error) {
+	body, err := fs.ReadFile(fsys, file)
+	if err != nil {
+		return Series{}, fault.Inputf("read series %s: %w", file, err)
+	}
+	return loadMbox(path.Base(file), body)
+}
+
+func loadMbox(file string, body []byte) (Series, error) {
+	name := file
+	for _, ext := range []string{".gz", ".mbox", ".mbx", ".eml", ".patch", ".diff"} {
+		name = strings.TrimSuffix(name, ext)
+	}
+	parts, err := partsOf(file, body)
+	if err != nil {
+		return Series{Name: name}, err
+	}
+	return assemble(name, parts)
+}
+
+// LoadFolder reads the series in a folder of patches, *.patch, *.diff and *.eml,
+// by the same rules as LoadFile. Where subjects have no numbers the files'
+// count, and where those have none, their names.
+func LoadFolder(fsys fs.FS, dir string) (Series, error) {
+	s := Series{Name: path.Base(dir)}
+	files, err := fs.ReadDir(fsys, dir)
+	if err != nil {
+		return s, fault.Inputf("read series %s: %w", dir, err)
+	}
+	var parts []part
+	for _, f := range files {
+		if !patchFile(f.Name()) {
+			continue
+		}
+		body, err := fs.ReadFile(fsys, path.Join(dir, f.Name()))
+		if err != nil {
+			return s, fault.Inputf("read series %s: %w", dir, err)
+		}
+		more, err := partsOf(f.Name(), body)
+		if err != nil {
+			return s, err
+		}
+		parts = append(parts, more...)
+	}
+	if len(parts) == 0 {
+		return s, fault.WithHint(fault.Inputf("%s holds no patch", dir), `a series is a folder of *.patch files, or one with a file "series" that lists them, or an mbox`)
+	}
+	return assemble(s.Name, parts)
 }
 
 // Patch is one patch, as a mail or a bare diff.
@@ -86,6 +175,9 @@ func Load(fsys fs.FS, dir string) (Series, error) {
 		if err != nil {
 			return s, err
 		}
+		if err := s.trailers(body); err != nil {
+			return s, err
+		}
 		s.Patches = append(s.Patches, p)
 		parts = append(parts, name, string(body))
 	}
@@ -121,16 +213,19 @@ func Parse(name string, body []byte) (Patch, error) {
 	if err != nil || header == nil || header.Title == "" {
 		return p, nil // a bare diff, or a quilt patch with free text before it
 	}
-	p.Subject = header.Title
-	p.Message = header.Title + "\n"
+	p.Subject = encoded(header.Title)
+	p.Message = p.Subject + "\n"
 	if header.Body != "" {
 		p.Message += "\n" + strings.TrimRight(header.Body, "\n") + "\n"
 	}
 	if a := header.Author; a != nil {
-		p.Author = fmt.Sprintf("%s <%s>", a.Name, a.Email)
+		p.Author = fmt.Sprintf("%s <%s>", encoded(a.Name), a.Email)
 	}
 	if !header.AuthorDate.IsZero() {
 		p.Date = fmt.Sprintf("%d %s", header.AuthorDate.Unix(), header.AuthorDate.Format("-0700"))
+	}
+	if strings.ContainsRune(p.Author+p.Message, 0) {
+		return p, fault.Inputf("patch %s has a NUL byte before its diff", name)
 	}
 	return p, nil
 }
