@@ -38,6 +38,8 @@ type Source interface {
 type Options struct {
 	// Geometries to simulate, each with every policy it can have.
 	Geometries []Geometry
+	// KnownPolicy leaves out the policies that a geometry is not known to have.
+	KnownPolicy bool
 	// Remaps are what-ifs, simulated with each geometry's known policy.
 	Remaps []Remap
 }
@@ -47,8 +49,8 @@ type Result struct {
 	Window
 	Trace  Trace
 	Models []*Model
-	// Curves are fully associative LRU arrays of every capacity, one for each
-	// bound.
+	// Curves are fully associative LRU arrays of every capacity, for each mapping
+	// and bound.
 	Curves []*Curve
 
 	bank *Bank
@@ -120,27 +122,33 @@ func (r *Result) prepare(opt Options) error {
 	}
 	for _, g := range opt.Geometries {
 		for _, p := range []Policy{LRU, TreePLRU} {
-			if p == TreePLRU && g.known() != TreePLRU && g.with(p).Validate() != nil && g.Validate() == nil {
-				continue // its ways are no power of two: there is no such tree
+			if p != g.known() && (opt.KnownPolicy || p == TreePLRU && !g.L1.hasTree()) {
+				continue
 			}
 			if err := add(g, p, nil); err != nil {
 				return err
 			}
 		}
 	}
+	remaps := []*Remap{nil}
 	for i := range opt.Remaps {
-		for _, g := range opt.Geometries {
-			if err := add(g, g.known(), &opt.Remaps[i]); err != nil {
-				return err
+		remaps = append(remaps, &opt.Remaps[i])
+	}
+	for _, remap := range remaps {
+		if remap != nil {
+			for _, g := range opt.Geometries {
+				if err := add(g, g.known(), remap); err != nil {
+					return err
+				}
 			}
 		}
-	}
-	for _, bound := range []Bound{Ignored, Full} {
-		c, err := r.bank.Curve(1, bound)
-		if err != nil {
-			return err
+		for _, bound := range []Bound{Ignored, Full} {
+			c, err := r.bank.Curve(1, bound, remap)
+			if err != nil {
+				return err
+			}
+			r.Curves = append(r.Curves, c)
 		}
-		r.Curves = append(r.Curves, c)
 	}
 	return nil
 }
@@ -188,7 +196,7 @@ func (b *Bank) trace() Trace {
 	for k := trace.FlushAll; k <= trace.FlushUnknown; k++ {
 		t.Flushes[k] = b.flushes[k]
 	}
-	v := b.view(nil, false)
+	v := b.views[asIs]
 	t.AllTranslations = len(v.list)
 	type use struct {
 		part Part

@@ -52,14 +52,15 @@ func events(w Window) []trace.Event {
 	return list
 }
 
-// source gives events in batches of three.
+// source gives events in batches of that many, three unless it says so.
 type source struct {
-	list []trace.Event
-	err  error
+	list  []trace.Event
+	batch int
+	err   error
 }
 
 func (s *source) Read(buf []trace.Event) (int, error) {
-	n := copy(buf[:min(3, len(buf))], s.list)
+	n := copy(buf[:min(max(s.batch, 3), len(buf))], s.list)
 	s.list = s.list[n:]
 	if len(s.list) == 0 && s.err != nil {
 		return n, s.err
@@ -143,16 +144,17 @@ func TestAnalyse(t *testing.T) {
 			// 100 contiguous pages are 25 groups of four.
 			{"itlb_model_misses_per_run", "geometry=zen4 policy=lru bound=full mapping=as-is lap=cold part=bpf", 0.25},
 			{"itlb_model_misses_per_run", "geometry=zen4 policy=lru bound=full mapping=as-is lap=warm part=bpf", 0},
-			{"itlb_model_capacity_misses_per_run", "entries=64 part=bpf bound=ignored", 1},
-			{"itlb_model_capacity_misses_per_run", "entries=96 part=all bound=ignored", 1},
-			{"itlb_model_capacity_misses_per_run", "entries=128 part=all bound=ignored", 0},
+			{"itlb_model_capacity_misses_per_run", "entries=64 part=bpf bound=ignored mapping=as-is", 1},
+			{"itlb_model_capacity_misses_per_run", "entries=8 part=all bound=ignored mapping=what-if-2m", 0},
+			{"itlb_model_capacity_misses_per_run", "entries=96 part=all bound=ignored mapping=as-is", 1},
+			{"itlb_model_capacity_misses_per_run", "entries=128 part=all bound=ignored mapping=as-is", 0},
 		}},
 		"ten programs to a page": {perPage(10, 4096), []want{
 			{"itlb_trace_pages", "part=bpf", 10},
 			{"itlb_model_misses_per_run", zen("mapping=as-is lap=warm part=all"), 0},
 			{"itlb_model_misses_per_run", zen("mapping=as-is lap=cold part=bpf"), 0.1},
 			{"itlb_model_misses_per_run", zen("mapping=what-if-2m lap=cold part=bpf"), 0.01},
-			{"itlb_model_capacity_misses_per_run", "entries=8 part=bpf bound=ignored", 0.1},
+			{"itlb_model_capacity_misses_per_run", "entries=8 part=bpf bound=ignored mapping=as-is", 0.1},
 		}},
 		"ten programs to a page, under a large leaf": {perPage(10, 2<<20), []want{
 			{"itlb_trace_pages", "part=bpf", 10},
@@ -207,7 +209,7 @@ func TestAnalyseFlushes(t *testing.T) {
 				}
 			}
 			for bound, want := range map[string]float64{"ignored": tc.ignored, "full": tc.full} {
-				if got := find(t, samples, "itlb_model_capacity_misses_per_run", "entries=64", "bound="+bound, "part=all"); got != want {
+				if got := find(t, samples, "itlb_model_capacity_misses_per_run", "entries=64", "bound="+bound, "mapping=as-is", "part=all"); got != want {
 					t.Errorf("curve, %s: %g misses a run, not %g", bound, got, want)
 				}
 			}

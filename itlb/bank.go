@@ -43,21 +43,28 @@ type Bank struct {
 // in the nearest cache together with what the model touches.
 const batchLen = 1024
 
+// asIs is the view that a bank always has: what the page tables say.
+const asIs = 0
+
 // NewBank returns a bank without models.
 func NewBank(pages *PageMap) *Bank {
-	return &Bank{pages: pages, batch: make([]access, batchLen)}
+	return &Bank{pages: pages, batch: make([]access, batchLen),
+		views: []*view{asIs: {tags: map[translation]uint32{}}}}
 }
 
 // view returns the bank's view of this kind.
-func (b *Bank) view(remap *Remap, coalesce bool) *view {
+func (b *Bank) view(remap *Remap, coalesce bool) (*view, error) {
 	for _, v := range b.views {
 		if v.remap == remap && v.coalesce == coalesce {
-			return v
+			return v, nil
 		}
+	}
+	if remap != nil && !leaf(remap.PageBytes) {
+		return nil, fmt.Errorf("remap %s: pages of %d bytes", remap.Name, remap.PageBytes)
 	}
 	v := &view{remap: remap, coalesce: coalesce, tags: map[translation]uint32{}}
 	b.views = append(b.views, v)
-	return v
+	return v, nil
 }
 
 // Model adds a geometry with a policy for its first level. remap is nil for
@@ -67,24 +74,26 @@ func (b *Bank) Model(g Geometry, p Policy, bound Bound, remap *Remap) (*Model, e
 	if err := g.Validate(); err != nil {
 		return nil, err
 	}
-	m := &Model{Geometry: g, Policy: p, Bound: bound, Mapping: AsIs}
-	if remap != nil {
-		if !leaf(remap.PageBytes) {
-			return nil, fmt.Errorf("remap %s: pages of %d bytes", remap.Name, remap.PageBytes)
-		}
-		m.Mapping = remap.Name
+	v, err := b.view(remap, g.Coalesce)
+	if err != nil {
+		return nil, err
 	}
-	m.view = b.view(remap, g.Coalesce)
+	m := &Model{Geometry: g, Policy: p, Bound: bound, Mapping: v.name(), view: v}
 	b.models = append(b.models, m)
 	return m, nil
 }
 
-// Curve adds a sweep over the ways of LRU arrays with that many sets.
-func (b *Bank) Curve(sets int, bound Bound) (*Curve, error) {
+// Curve adds a sweep over the ways of LRU arrays with that many sets. remap is
+// nil for what the page tables say.
+func (b *Bank) Curve(sets int, bound Bound, remap *Remap) (*Curve, error) {
 	if sets < 1 || sets > maxSets || sets&(sets-1) != 0 {
 		return nil, fmt.Errorf("curve over %d sets; it must be a power of two up to %d", sets, maxSets)
 	}
-	c := &Curve{Sets: sets, Bound: bound, view: b.view(nil, false)}
+	v, err := b.view(remap, false)
+	if err != nil {
+		return nil, err
+	}
+	c := &Curve{Sets: sets, Bound: bound, Mapping: v.name(), view: v}
 	b.curves = append(b.curves, c)
 	return c, nil
 }

@@ -117,3 +117,19 @@ func BenchmarkSimulator(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkAnalyse is everything that is made of one window: all presets, both
+// policies and bounds, two what-ifs and the curves.
+func BenchmarkAnalyse(b *testing.B) {
+	w := perPage(1, trace.PageBytes)
+	w.Rounds = 400
+	w.Runs = uint64(w.Rounds * w.Hot)
+	list := events(w)
+	opt := x86(b)
+	for b.Loop() {
+		if _, err := Analyse(w, &source{list: list, batch: batchLen}, opt); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*float64(len(list))/b.Elapsed().Seconds(), "events/s")
+}

@@ -131,7 +131,7 @@ func FuzzStack(f *testing.F) {
 		}
 		var pairs []pair
 		for _, bound := range []Bound{Ignored, Full} {
-			c, err := bank.Curve(sets, bound)
+			c, err := bank.Curve(sets, bound, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/BurntSushi/toml"
 
@@ -60,6 +61,13 @@ func (a Array) takes(large bool) bool {
 	return a.Pages == "any" || large == (a.Pages == "large")
 }
 
+// hasTree says whether tree-PLRU can be made of the array's ways.
+func (a Array) hasTree() bool { return a.Ways <= maxTreeWays && a.Ways&(a.Ways-1) == 0 }
+
+func (l Level) hasTree() bool {
+	return !slices.ContainsFunc(l.Arrays, func(a Array) bool { return !a.hasTree() })
+}
+
 // set returns the set of a page by its number.
 func (a Array) set(number uint64) int {
 	if a.Index == "xor" {
@@ -96,7 +104,7 @@ func (g Geometry) Validate() error {
 				return wrong("l%d: %d sets; it must be a power of two up to %d", i+1, a.Sets, maxSets)
 			case a.Ways < 1 || a.Ways > maxWays || a.Sets*a.Ways > maxSets:
 				return wrong("l%d: %d sets of %d ways", i+1, a.Sets, a.Ways)
-			case l.Policy == TreePLRU && (a.Ways > maxTreeWays || a.Ways&(a.Ways-1) != 0):
+			case l.Policy == TreePLRU && !a.hasTree():
 				return wrong("l%d: a tree over %d ways; it must be a power of two up to %d", i+1, a.Ways, maxTreeWays)
 			case a.Index != "" && a.Index != "xor":
 				return wrong("l%d: no index called %q", i+1, a.Index)

@@ -77,7 +77,8 @@ func TestGeometryRefused(t *testing.T) {
 	}
 }
 
-// A geometry whose ways make no tree is simulated with LRU alone.
+// A geometry whose ways make no tree is simulated with LRU alone; and policies
+// that are not known to be a core's can be left out.
 func TestNoTree(t *testing.T) {
 	g := small(1, 12)
 	r, err := Analyse(perPage(1, 4096), &source{list: events(perPage(1, 4096))}, Options{Geometries: []Geometry{g}})
@@ -89,10 +90,22 @@ func TestNoTree(t *testing.T) {
 			t.Errorf("a model with %s", m.Policy)
 		}
 	}
+	all := analyse(t, perPage(1, 4096), events(perPage(1, 4096)))
+	opt := x86(t)
+	opt.KnownPolicy = true
+	r, err = Analyse(perPage(1, 4096), &source{list: events(perPage(1, 4096))}, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Five geometries, two bounds, as mapped and two what-ifs, which have the
+	// known policy alone in any case.
+	if len(all.Models) != 40 || len(r.Models) != 30 {
+		t.Errorf("%d models with all policies, %d with the known ones", len(all.Models), len(r.Models))
+	}
 	if _, err := NewBank(flat(t, 8)).Model(g, TreePLRU, Full, nil); fault.Of(err) != fault.Input {
 		t.Errorf("asked for a tree over 12 ways: %v", err)
 	}
-	if _, err := NewBank(flat(t, 8)).Curve(3, Full); err == nil {
+	if _, err := NewBank(flat(t, 8)).Curve(3, Full, nil); err == nil {
 		t.Error("a curve over 3 sets")
 	}
 }
@@ -133,7 +146,7 @@ func TestLongStack(t *testing.T) {
 		}
 	}
 	bank := NewBank(pages)
-	c, err := bank.Curve(1, Ignored)
+	c, err := bank.Curve(1, Ignored, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ type Model struct {
 	Geometry Geometry
 	Policy   Policy // of the first level
 	Bound    Bound
-	Mapping  string // AsIs, or a Remap's name
+	Mapping  string // AsIs or a Remap's name
 
 	view   *view
 	part   []Part // by page
@@ -62,9 +62,6 @@ type Model struct {
 	misses [laps][]uint32 // of the first level, by page
 	walks  [laps][]uint32 // of the second as well
 }
-
-// AsIs is the Mapping of a Model that follows the page tables.
-const AsIs = "as-is"
 
 // cpu is one virtual CPU's TLB.
 type cpu struct{ l1, l2 *level }

@@ -155,6 +155,9 @@ type Remap struct {
 	PageBytes uint64
 }
 
+// AsIs is the Mapping of what follows the page tables.
+const AsIs = "as-is"
+
 // translation is what one TLB entry holds.
 type translation struct {
 	number uint64 // of the page it maps, in units of bytes
@@ -176,6 +179,13 @@ type view struct {
 	tagOf    []uint32 // by the number of a page
 	list     []translation
 	tags     map[translation]uint32
+}
+
+func (v *view) name() string {
+	if v.remap == nil {
+		return AsIs
+	}
+	return v.remap.Name
 }
 
 // add gives the next page its translation.

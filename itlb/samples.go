@@ -28,7 +28,7 @@ func Samples(r *Result) []metric.Sample {
 	for _, c := range r.Curves {
 		for _, n := range SweepEntries() {
 			s.split("itlb_model_capacity_misses_per_run", perRun(r, Warm), func(p Part) uint64 { return c.Misses(Warm, p, n) },
-				"bound", string(c.Bound), "entries", strconv.Itoa(n))
+				"bound", string(c.Bound), "mapping", c.Mapping, "entries", strconv.Itoa(n))
 		}
 	}
 	return s.list

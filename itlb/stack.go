@@ -139,8 +139,9 @@ func (s *stack) compact() {
 // for one number of sets: with one set, fully associative arrays of every
 // capacity. It holds translations of every size alike.
 type Curve struct {
-	Sets  int
-	Bound Bound
+	Sets    int
+	Bound   Bound
+	Mapping string // AsIs or a Remap's name
 
 	view   *view
 	stacks [][]stack // by CPU and set

@@ -21,7 +21,7 @@ func itlb() []Def {
 			Help: "First-level instruction TLB misses of all code per thousand instructions, simulated over the trace."},
 		{Name: "itlb_model_walks_per_run", Unit: "walks/run", Better: Lower, Exact: true, Tier: Model, Labels: window("geometry", "policy", "bound", "mapping", "lap", "part"),
 			Help: "Misses of both levels per program run, simulated, where the second level holds instructions only."},
-		{Name: "itlb_model_capacity_misses_per_run", Unit: "misses/run", Better: Lower, Exact: true, Tier: Model, Labels: window("bound", "entries", "part"),
+		{Name: "itlb_model_capacity_misses_per_run", Unit: "misses/run", Better: Lower, Exact: true, Tier: Model, Labels: window("bound", "mapping", "entries", "part"),
 			Help: "Misses per program run, without the first round, of a fully associative LRU TLB with that many entries, from stack distances over the trace."},
 		{Name: "itlb_pmu_second_level_hits", Unit: "hits/1000 instructions", Better: Lower, Exact: false, Tier: Measured, Labels: window("event"),
 			Help: "Instruction TLB misses that the second level served, per thousand instructions in the kernel, counted by the processor."},
