@@ -136,9 +136,11 @@ func (h hand) scenario(ctx context.Context, p *printer, args []string) error {
 	f := h.flags("run")
 	var spec wire.ScenarioSpec
 	f.IntVar(&spec.Programs, "programs", 0, "how many to load")
+	f.IntVar(&spec.Hot, "hot", 0, "how many of them itlb runs")
+	f.IntVar(&spec.Rounds, "rounds", 0, "how often itlb runs each")
 	f.Uint64Var(&spec.Seed, "seed", 1, "which fleet")
 	f.StringVar(&spec.Module, "module", "/lib/modules/test_bpf.ko", "the module that test_bpf loads")
-	f.Func("steps", "numbers of programs for directmap, separated by commas", func(s string) error {
+	f.Func("steps", "numbers of programs for directmap, or of hot ones for itlb, separated by commas", func(s string) error {
 		for _, part := range strings.Split(s, ",") {
 			n, err := strconv.Atoi(part)
 			if err != nil {

@@ -88,8 +88,13 @@ func (p *port) Write(b []byte) (int, error) { return p.f.Write(b) }
 
 func (p *port) Close() error { return p.f.Close() }
 
-// awaitHangUp returns when the host has closed its end, or after limit.
+// awaitHangUp returns when the host has closed its end, or after limit if that
+// is not 0.
 func (p *port) awaitHangUp(limit time.Duration) {
+	if limit == 0 {
+		io.Copy(io.Discard, p)
+		return
+	}
 	over := make(chan struct{})
 	go func() {
 		io.Copy(io.Discard, p)

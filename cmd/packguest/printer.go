@@ -46,6 +46,12 @@ func (p *printer) Unmeasured(metric, why string) {
 	fmt.Fprintf(p.out, "%-40s not measured: %s\n", metric, why)
 }
 
+// Window says what a tracer would have seen run.
+func (p *printer) Window(w wire.Window) {
+	fmt.Fprintf(p.out, "window %d: %s, %d of %d programs, %d rounds, %d runs; %d executable ranges of the kernel's, %d of our own\n",
+		w.Number, w.Form, w.Hot, w.Loaded, w.Rounds, w.Runs, len(w.Kernel), len(w.User))
+}
+
 const (
 	// chunk is the unit in which a picture counts: 64 bytes, as packs are
 	// handed out.

@@ -47,21 +47,39 @@ func (e *PanicError) Error() string {
 // end of its scenario. On any error done was not said.
 func (a *Agent) Serve(ctx context.Context, conn io.ReadWriter) error {
 	w := wire.NewWriter(conn)
-	if err := w.Write(wire.Message{Type: wire.TypeHello, Hello: &a.Hello}); err != nil {
+	if err := a.greet(w); err != nil {
 		return err
 	}
+	job, err := awaitJob(conn)
+	if err != nil {
+		return err
+	}
+	return a.work(ctx, w, job)
+}
+
+func (a *Agent) greet(w *wire.Writer) error {
+	return w.Write(wire.Message{Type: wire.TypeHello, Hello: &a.Hello})
+}
+
+// awaitJob returns the job that the host sends.
+func awaitJob(conn io.Reader) (*wire.Job, error) {
 	m, err := wire.NewReader(conn).Read()
 	if err != nil {
-		return fmt.Errorf("wait for a job: %w", err)
+		return nil, fmt.Errorf("wait for a job: %w", err)
 	}
 	if m.Type != wire.TypeJob {
-		return fmt.Errorf("wait for a job: the host sent %s", m.Type)
+		return nil, fmt.Errorf("wait for a job: the host sent %s", m.Type)
 	}
+	return m.Job, nil
+}
+
+// work runs a job's scenarios and says done.
+func (a *Agent) work(ctx context.Context, w *wire.Writer, job *wire.Job) error {
 	findings := 0
-	for i, spec := range m.Job.Scenarios {
+	for i, spec := range job.Scenarios {
 		a.Env.Next = ""
-		if i+1 < len(m.Job.Scenarios) {
-			a.Env.Next = m.Job.Scenarios[i+1].Name
+		if i+1 < len(job.Scenarios) {
+			a.Env.Next = job.Scenarios[i+1].Name
 		}
 		n, err := a.run(ctx, w, spec)
 		if err != nil {
@@ -69,7 +87,7 @@ func (a *Agent) Serve(ctx context.Context, conn io.ReadWriter) error {
 		}
 		findings += n
 	}
-	return w.Write(wire.Message{Type: wire.TypeDone, Done: &wire.Done{Scenarios: len(m.Job.Scenarios), Findings: findings}})
+	return w.Write(wire.Message{Type: wire.TypeDone, Done: &wire.Done{Scenarios: len(job.Scenarios), Findings: findings}})
 }
 
 // run runs one scenario and returns the number of its findings. An error means
@@ -168,6 +186,10 @@ func (r *reporter) Layout(l wire.Layout) {
 func (r *reporter) Finding(f wire.Finding) {
 	r.findings++
 	r.send(wire.Message{Type: wire.TypeFinding, Finding: &f})
+}
+
+func (r *reporter) Window(v wire.Window) {
+	r.send(wire.Message{Type: wire.TypeWindow, Window: &v})
 }
 
 func (r *reporter) Unmeasured(metric, why string) {

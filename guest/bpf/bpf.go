@@ -23,11 +23,12 @@ type Type uint32
 
 // The program types that packtest loads.
 const (
-	SocketFilter Type = 1
-	Kprobe       Type = 2
-	SchedCLS     Type = 3
-	XDP          Type = 6
-	CgroupSKB    Type = 8
+	SocketFilter  Type = 1
+	Kprobe        Type = 2
+	SchedCLS      Type = 3
+	XDP           Type = 6
+	CgroupSKB     Type = 8
+	RawTracepoint Type = 17
 )
 
 // String returns the name under which reports know the type.
@@ -43,6 +44,8 @@ func (t Type) String() string {
 		return "xdp"
 	case CgroupSKB:
 		return "cgroup_skb"
+	case RawTracepoint:
+		return "raw_tracepoint"
 	}
 	return fmt.Sprintf("type_%d", uint32(t))
 }

@@ -52,6 +52,21 @@ func compare(a, b uint64) int {
 	return 0
 }
 
+func FuzzMaps(f *testing.F) {
+	f.Add(mapsText)
+	f.Fuzz(func(t *testing.T, s string) {
+		list, err := ParseMaps(strings.NewReader(s))
+		if err != nil {
+			return
+		}
+		for i, m := range list {
+			if m.End <= m.Start || i > 0 && m.Start < list[i-1].End {
+				t.Errorf("mapping %d: %+v", i, m)
+			}
+		}
+	})
+}
+
 func FuzzMeminfo(f *testing.F) {
 	seed(f, "meminfo")
 	f.Fuzz(func(t *testing.T, s string) {

@@ -31,6 +31,7 @@ func (r *recorder) Sample(s metric.Sample) {
 }
 func (r *recorder) Layout(l wire.Layout)     { r.layouts = append(r.layouts, l) }
 func (r *recorder) Finding(f wire.Finding)   { r.findings = append(r.findings, f) }
+func (r *recorder) Window(wire.Window)       {}
 func (r *recorder) Unmeasured(m, why string) { r.unmeasured = append(r.unmeasured, m) }
 
 func info(id uint32, functions ...bpf.Function) bpf.Info {

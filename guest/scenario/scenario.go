@@ -62,6 +62,7 @@ type Reporter interface {
 	Layout(wire.Layout)
 	Finding(wire.Finding)
 	Unmeasured(metric, why string)
+	Window(wire.Window)
 }
 
 // Env is what a scenario finds around it.

@@ -25,6 +25,10 @@ const Version = 1
 // PortName is the name of the virtio-serial port that carries the messages.
 const PortName = "packtest.wire.0"
 
+// JobFile is where in the guest a job lies that is to be carried out before the
+// conversation: the same job as the host then sends, as JSON.
+const JobFile = "/packtest.job"
+
 // Type names a kind of message.
 type Type string
 
@@ -85,6 +89,8 @@ type ScenarioSpec struct {
 	Name     string `json:"name"`
 	Programs int    `json:"programs,omitempty"` // how many to load
 	Steps    []int  `json:"steps,omitempty"`    // numbers of programs, for scenarios that read at several
+	Hot      int    `json:"hot,omitempty"`      // how many of the loaded programs run, for scenarios that run some
+	Rounds   int    `json:"rounds,omitempty"`   // how often each of those runs
 	Seed     uint64 `json:"seed"`
 	Module   string `json:"module,omitempty"` // path in the guest, for scenarios that load one
 }

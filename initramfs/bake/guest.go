@@ -12,22 +12,21 @@ import (
 	"os"
 	"path/filepath"
 
+	"packtest/initramfs/link"
 	"packtest/internal/cache"
 	"packtest/internal/proc"
 )
 
 // bakeGuest compiles cmd/packguest. Go's build cache makes the second time cheap.
-func bakeGuest(ctx context.Context, goarch, dir string, stderr io.Writer) error {
+func bakeGuest(ctx context.Context, arch, goarch, dir string, stderr io.Writer) error {
 	tmp, err := os.MkdirTemp("", "packtest-bake-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)
 	bin := filepath.Join(tmp, "packguest")
-	// No symbols and no build ID: they would be a third of what QEMU has to
-	// copy into each guest, and the latter differs between build folders.
 	_, err = proc.Run(ctx, proc.Cmd{
-		Argv: []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", bin, "./cmd/packguest"},
+		Argv: []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=" + link.Flags(arch), "-o", bin, "./cmd/packguest"},
 		Env:  []string{"GOOS=linux", "GOARCH=" + goarch, "CGO_ENABLED=0"},
 	})
 	if err != nil {

@@ -69,7 +69,7 @@ func bake(ctx context.Context, out string, stderr io.Writer) error {
 			return err
 		}
 		g.Go(func() error {
-			if err := bakeGuest(ctx, goarch, dir, stderr); err != nil {
+			if err := bakeGuest(ctx, arch, goarch, dir, stderr); err != nil {
 				return fmt.Errorf("guest for %s: %w", arch, err)
 			}
 			return nil

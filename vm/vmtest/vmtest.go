@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"packtest/initramfs"
+	"packtest/initramfs/link"
 	"packtest/internal/cache"
 	"packtest/internal/need"
 	"packtest/internal/proc"
@@ -82,7 +83,7 @@ func Init(t testing.TB, arch, pkg string, files ...initramfs.File) string {
 	dir := t.TempDir()
 	bin := filepath.Join(dir, "init")
 	_, err := proc.Run(t.Context(), proc.Cmd{
-		Argv: []string{"go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, pkg},
+		Argv: []string{"go", "build", "-trimpath", "-ldflags=" + link.Flags(arch), "-o", bin, pkg},
 		Env:  []string{"GOOS=linux", "GOARCH=" + goarch(arch), "CGO_ENABLED=0"},
 	})
 	if err != nil {

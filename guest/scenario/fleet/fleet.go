@@ -32,13 +32,14 @@ type Program struct {
 	// Functions is 1, and 1 more for each subprogram.
 	Functions int
 	// Input is what the program takes: for networking types the length of the
-	// packet as the program sees it, for kprobes a number in its slot.
+	// packet as the program sees it, for the others a number in its slot.
 	Input  uint32
 	Answer uint32
 }
 
-// Slot is where in the shared array a kprobe program finds its Input (64 bits)
-// and leaves its Answer (64 bits after that).
+// Slot is where in the shared array a kprobe or raw tracepoint program finds its
+// Input (64 bits). A kprobe leaves its Answer after that (64 bits), a counted
+// program counts its runs there.
 func (p Program) Slot() int { return p.Index * SlotBytes }
 
 // SlotBytes is the room that each program has in the array.
@@ -106,12 +107,27 @@ func (f *Fleet) Of(t bpf.Type, bytes, i int) (Program, error) {
 	return f.make(r, i, t, bytes, false)
 }
 
+// Counted makes program number i of the fleet as one that counts its own runs
+// in its slot, and of a type that can be attached as well as run by
+// BPF_PROG_TEST_RUN: a socket filter, a cgroup's filter or a raw tracepoint's
+// program. The fleet's tail is cut at a page: a program that is run often doesn't
+// run all of its 64 kB, and loading such takes most of the time.
+func (f *Fleet) Counted(i int) (Program, error) {
+	r := rand.New(rand.NewPCG(f.seed, uint64(i)|1<<61))
+	_, u := math.Modf(float64(f.seed%1000)/1000 + float64(i)*math.Phi)
+	return f.makeCounted(r, i, countedTypes[r.IntN(len(countedTypes))], min(int(size(u)), countedMax), r.IntN(8) == 0, true)
+}
+
 // Types are the program types in the fleet.
 func Types() []bpf.Type { return append([]bpf.Type(nil), types[:]...) }
 
 var (
 	types      = [...]bpf.Type{bpf.SocketFilter, bpf.SchedCLS, bpf.XDP, bpf.Kprobe, bpf.CgroupSKB}
 	typeShares = [...]int{30, 25, 15, 15, 15}
+	// countedMax is the most machine code that a counted program aims at, in bytes.
+	countedMax = 4096
+	// countedTypes are the types of counted programs, each as often as the next.
+	countedTypes = [...]bpf.Type{bpf.SocketFilter, bpf.CgroupSKB, bpf.RawTracepoint}
 )
 
 // pick returns an index of shares with the probability of its share.
@@ -148,6 +164,11 @@ func size(u float64) float64 {
 
 // make writes a program of about target bytes of machine code.
 func (f *Fleet) make(r *rand.Rand, i int, t bpf.Type, target int, calls bool) (Program, error) {
+	return f.makeCounted(r, i, t, target, calls, false)
+}
+
+// makeCounted is make; a counted program adds 1 to its slot's second word.
+func (f *Fleet) makeCounted(r *rand.Rand, i int, t bpf.Type, target int, calls, counted bool) (Program, error) {
 	p := Program{Index: i, Type: t, Name: fmt.Sprintf("fleet_%d", i), TargetBytes: target, Functions: 1}
 	p.Input = 64 + r.Uint32N(900)
 	subs := 0
@@ -163,8 +184,8 @@ func (f *Fleet) make(r *rand.Rand, i int, t bpf.Type, target int, calls bool) (P
 		ops -= each * subs
 	}
 	w := newWriter(r, t, p.Input, max(ops+each*subs, 0))
-	if t == bpf.Kprobe && f.Slots < 0 {
-		return p, fmt.Errorf("program %d is a kprobe, which needs its slot", i)
+	if (t == bpf.Kprobe || counted) && f.Slots < 0 {
+		return p, fmt.Errorf("program %d is a kprobe or counted, and needs its slot", i)
 	}
 	w.prologue(f.Slots, p.Slot())
 	var bodies []*function
@@ -174,6 +195,9 @@ func (f *Fleet) make(r *rand.Rand, i int, t bpf.Type, target int, calls bool) (P
 		bodies = append(bodies, w.call(each))
 	}
 	w.block(ops)
+	if counted {
+		w.count(f.Slots, p.Slot())
+	}
 	p.Answer = w.epilogue(f.Slots, p.Slot())
 	ins, err := w.link(bodies)
 	if err != nil {

@@ -236,6 +236,37 @@ func interpret(t *testing.T, p Program, order binary.ByteOrder) uint32 {
 	return uint32(ret)
 }
 
+// TestCounted: a counted program counts once, in its own slot, whatever its type.
+func TestCounted(t *testing.T) {
+	types := map[bpf.Type]int{}
+	for arch, order := range map[string]binary.ByteOrder{"x86_64": binary.LittleEndian, "s390x": binary.BigEndian} {
+		f := newFleet(t, arch, 3)
+		for i := range 60 {
+			p, err := f.Counted(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			types[p.Type]++
+			count := bpf.Encode([]bpf.Instruction{bpf.LoadMapValue(bpf.R1, f.Slots, uint32(p.Slot())),
+				bpf.LoadMem(bpf.R2, bpf.R1, 8, bpf.DWord), bpf.Add.Imm(bpf.R2, 1), bpf.StoreMem(bpf.R1, 8, bpf.R2, bpf.DWord)}, order)
+			if n := bytes.Count(p.Code, count); n != 1 {
+				t.Errorf("%s: program %d (%s) counts %d times", arch, i, p.Type, n)
+			}
+			if p.TargetBytes > countedMax {
+				t.Errorf("%s: program %d aims at %d bytes", arch, i, p.TargetBytes)
+			}
+		}
+	}
+	for _, kind := range countedTypes {
+		if types[kind] < 20 {
+			t.Errorf("only %d of 120 programs are %s", types[kind], kind)
+		}
+	}
+	if _, err := (&Fleet{order: binary.LittleEndian, Slots: -1}).Counted(0); err == nil {
+		t.Error("a counted program without its slot")
+	}
+}
+
 func TestModelAgreesWithInterpreter(t *testing.T) {
 	for arch, order := range map[string]binary.ByteOrder{"x86_64": binary.LittleEndian, "s390x": binary.BigEndian} {
 		f := newFleet(t, arch, 3)

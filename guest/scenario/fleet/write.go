@@ -71,7 +71,7 @@ func (w *writer) prologue(slots, slot int) {
 		w.emit(bpf.LoadMem(bpf.R6, bpf.R1, xdpDataEnd, bpf.Word),
 			bpf.LoadMem(bpf.R2, bpf.R1, xdpData, bpf.Word),
 			bpf.Sub.Reg(bpf.R6, bpf.R2))
-	case bpf.Kprobe:
+	case bpf.Kprobe, bpf.RawTracepoint:
 		w.emit(bpf.LoadMapValue(bpf.R1, slots, uint32(slot)),
 			bpf.LoadMem(bpf.R6, bpf.R1, 0, bpf.DWord))
 	default:
@@ -247,6 +247,15 @@ func (f *function) fold() {
 		v := f.r.Int32() | 1
 		f.immediate(op{bpf.Mul, false}, first, v)
 	}
+}
+
+// count adds 1 to the second word of the program's slot. It leaves the working
+// registers alone.
+func (w *writer) count(slots, slot int) {
+	w.emit(bpf.LoadMapValue(bpf.R1, slots, uint32(slot)),
+		bpf.LoadMem(bpf.R2, bpf.R1, 8, bpf.DWord),
+		bpf.Add.Imm(bpf.R2, 1),
+		bpf.StoreMem(bpf.R1, 8, bpf.R2, bpf.DWord))
 }
 
 // epilogue writes the end, which hands the answer over, and returns the answer.

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// step is one system call of a loop, made ready beforehand.
+type step struct {
+	call uintptr
+	args [6]uintptr
+	what string // for an error
+}
+
+// loop is system calls that are issued round by round, with as little as can be
+// around them: what is counted or traced meanwhile is theirs.
+type loop struct {
+	steps []step
+	// keep holds what the arguments point to.
+	keep []any
+	// errno is of the first step that failed, and failed its index.
+	errno  unix.Errno
+	failed int
+}
+
+// edges are called where a window begins, between two rounds, and where it ends.
+type edges struct{ begin, between, end func() }
+
+// run makes one round that nothing is counted of, so that what is set up at the
+// first time is there, and then rounds between the edges. Nobody else gets the
+// processor meanwhile, unless the loop waits.
+func (l *loop) run(rounds int, e edges) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	restore, err := goFirst()
+	if err != nil {
+		return err
+	}
+	l.round()
+	e.begin()
+	for i := range rounds {
+		if i > 0 {
+			e.between()
+		}
+		l.round()
+	}
+	e.end()
+	if err := restore(); err != nil {
+		return err
+	}
+	if l.errno != 0 {
+		return fmt.Errorf("%s: %w", l.steps[l.failed].what, l.errno)
+	}
+	runtime.KeepAlive(l.keep)
+	return nil
+}
+
+// round issues every call once.
+func (l *loop) round() {
+	for i := range l.steps {
+		s := &l.steps[i]
+		_, _, errno := unix.RawSyscall6(s.call, s.args[0], s.args[1], s.args[2], s.args[3], s.args[4], s.args[5])
+		if errno != 0 && l.errno == 0 {
+			l.errno, l.failed = errno, i
+		}
+	}
+}
+
+// goFirst puts the calling thread before all that are scheduled by fairness, and
+// holds back signals: Go's runtime sends some to threads that run for long.
+func goFirst() (restore func() error, err error) {
+	var all, before unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before); err != nil {
+		return nil, fmt.Errorf("hold back signals: %w", err)
+	}
+	restore = func() error {
+		return errors.Join(setScheduler(schedOther, 0), unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil))
+	}
+	if err := setScheduler(schedFIFO, 1); err != nil {
+		return nil, errors.Join(err, restore())
+	}
+	return restore, nil
+}
+
+// Policies of sched_setscheduler(2).
+const (
+	schedOther = 0
+	schedFIFO  = 1
+)
+
+func setScheduler(policy, priority int) error {
+	param := struct{ priority int32 }{int32(priority)}
+	if _, _, errno := unix.Syscall(unix.SYS_SCHED_SETSCHEDULER, 0, uintptr(policy), uintptr(unsafe.Pointer(&param))); errno != 0 {
+		return fmt.Errorf("set the scheduling policy to %d: %w", policy, errno)
+	}
+	return nil
+}
