@@ -107,6 +107,7 @@ func (r *run) open(ctx context.Context, req Request) error {
 		Baseline: r.plan.Baseline, Candidate: r.plan.Candidate,
 		Provenance: provenance(ctx, r.Version, r.prep, req),
 		Planned:    planned(r.plan),
+		Notes:      append([]string(nil), r.prep.notes...),
 	}
 	return r.Store.Save(r.rec)
 }

@@ -4,14 +4,9 @@ package lab
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
+	"slices"
 	"strings"
 
-	"packtest/internal/fault"
 	"packtest/kernel/kconfig"
 	"packtest/kernel/series"
 	"packtest/kernel/source"
@@ -31,19 +26,16 @@ type prepared struct {
 	commits map[string]string
 	// fragments maps each architecture to its kconfig fragments.
 	fragments map[string][]kconfig.Fragment
+	// notes are what a reader should know of the series.
+	notes []string
 }
 
 // prepare finds the base and the series and applies every stack.
 func (l *Lab) prepare(ctx context.Context, p *plan.Plan) (*prepared, error) {
 	prep := &prepared{stacks: map[string][]series.Series{}, commits: map[string]string{}, fragments: map[string][]kconfig.Fragment{}}
-	for _, v := range p.Variants {
-		for _, name := range v.Stack {
-			s, err := l.loadSeries(name)
-			if err != nil {
-				return nil, err
-			}
-			prep.stacks[v.Name] = append(prep.stacks[v.Name], s)
-		}
+	in, err := l.openSeries(ctx, p)
+	if err != nil {
+		return nil, err
 	}
 	for _, arch := range p.Arches {
 		frs, err := l.loadFragments(arch, p.Config)
@@ -53,7 +45,7 @@ func (l *Lab) prepare(ctx context.Context, p *plan.Plan) (*prepared, error) {
 		prep.fragments[arch] = frs
 	}
 	l.emit(Event{Stage: StageSource, State: Begun, Text: p.Base})
-	base, err := source.Resolve(ctx, l.Cache, p.Base, func(what string) {
+	base, err := source.Resolve(ctx, l.Cache, in.base, func(what string) {
 		l.emit(Event{Stage: StageSource, State: Going, Text: what})
 	})
 	if err != nil {
@@ -61,7 +53,23 @@ func (l *Lab) prepare(ctx context.Context, p *plan.Plan) (*prepared, error) {
 	}
 	prep.base = base
 	l.emit(Event{Stage: StageSource, State: Finished, Text: base.Name + " " + base.Version})
+	if prep.stacks, err = in.stacks(ctx, p, base); err != nil {
+		return nil, err
+	}
 	for _, v := range p.Variants {
+		notes, err := series.CheckBase(ctx, base.Git(), base.Commit, in.tree, prep.stacks[v.Name])
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range prep.stacks[v.Name] {
+			notes = append(notes, s.Notes...)
+		}
+		for _, n := range notes {
+			if !slices.Contains(prep.notes, n) {
+				prep.notes = append(prep.notes, n)
+				l.note("%s", n)
+			}
+		}
 		commit, err := series.Apply(ctx, base.Git(), base.Commit, prep.stacks[v.Name])
 		if err != nil {
 			return nil, err
@@ -81,17 +89,4 @@ func describeStack(stack []series.Series) string {
 		parts = append(parts, s.Name)
 	}
 	return strings.Join(parts, " + ")
-}
-
-// loadSeries finds a series by the name of a carried one or by its path.
-func (l *Lab) loadSeries(name string) (series.Series, error) {
-	if plan.IsPath(name) {
-		return series.Load(os.DirFS(filepath.Dir(name)), filepath.Base(name))
-	}
-	dir := path.Join(patchesFor, name)
-	if _, err := fs.Stat(l.Patches, dir); errors.Is(err, fs.ErrNotExist) {
-		return series.Series{}, fault.WithHint(fault.Inputf("packtest carries no series called %q", name),
-			"the path of a folder begins with ./ or /")
-	}
-	return series.Load(l.Patches, dir)
 }

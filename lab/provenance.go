@@ -36,7 +36,7 @@ func provenance(ctx context.Context, version string, prep *prepared, req Request
 				continue
 			}
 			seen[s.Hash] = true
-			rs := results.Series{Name: s.Name, SHA256: s.Hash}
+			rs := results.Series{Name: s.Name, Title: s.Title, SHA256: s.Hash, BaseCommit: s.BaseCommit}
 			for _, patch := range s.Patches {
 				rs.Patches = append(rs.Patches, patch.Name)
 			}

@@ -52,7 +52,8 @@ type VM struct {
 type Variant struct {
 	Name string `toml:"name"`
 	// Stack lists series in order: the name of one that packtest carries
-	// ("nopack", "bpf-prog-pack") or the path of a folder with a series file.
+	// ("nopack", "bpf-prog-pack"), the path of a folder of patches or of an
+	// mbox, or "range:BASE..HEAD" in the tree that is the base.
 	Stack []string `toml:"stack"`
 }
 
@@ -137,6 +138,13 @@ func (p *Plan) Validate() error {
 	}
 	if d := duplicate(names); d != "" {
 		return fault.Inputf("variant %s stands twice", d)
+	}
+	for _, v := range p.Variants {
+		for _, s := range v.Stack {
+			if _, ok := Range(s); ok && !strings.HasPrefix(p.Base, "tree:") {
+				return fault.WithHint(fault.Inputf("variant %s: %s is in no tree, since the base is %s", v.Name, s, p.Base), "a range needs a base of the form tree:PATH[@REV]")
+			}
+		}
 	}
 	for key, v := range map[string]string{"baseline": p.Baseline, "candidate": p.Candidate} {
 		if err := oneOf(key, v, names); err != nil {

@@ -144,6 +144,7 @@ func (b *builder) provenance() Section {
 	add(false, "base", base)
 	for _, s := range p.Series {
 		add(false, "series", fmt.Sprintf("%s, %s, sha256 %s", s.Name, countOf(len(s.Patches), "patch"), short(s.SHA256)))
+		add(true, s.Name+", title", s.Title)
 		for i, name := range s.Patches {
 			add(true, fmt.Sprintf("%s, patch %d", s.Name, i+1), name)
 		}

@@ -76,9 +76,11 @@ type Base struct {
 
 // Series is one series used in a stack.
 type Series struct {
-	Name    string   `json:"name"`
-	SHA256  string   `json:"sha256"`
-	Patches []string `json:"patches"`
+	Name       string   `json:"name"`
+	Title      string   `json:"title,omitempty"`       // the cover letter's
+	BaseCommit string   `json:"base_commit,omitempty"` // on which it says it was made
+	SHA256     string   `json:"sha256"`
+	Patches    []string `json:"patches"`
 }
 
 // Host is the machine the run was made on.

@@ -5,7 +5,9 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"packtest/compare"
 	"packtest/internal/cache"
@@ -35,10 +37,12 @@ type runCmd struct {
 
 // planFlags are the flags that choose kernels, for every verb that needs one.
 type planFlags struct {
-	Base   string `help:"Kernel source: debian:linux-source-6.1, debian:SUITE/PACKAGE or a tarball." placeholder:"BASE"`
-	Tree   string `help:"A git tree of your own, at a revision; it is not changed." placeholder:"PATH[@REV]"`
-	Config string `help:"Kernel configuration: measure or debug." placeholder:"NAME"`
-	Accel  string `help:"Accelerator: auto, kvm or tcg." placeholder:"NAME"`
+	Base   string   `help:"Kernel source: debian:linux-source-6.1, debian:SUITE/PACKAGE or a tarball." placeholder:"BASE"`
+	Tree   string   `help:"A git tree of your own, at a revision; it is not changed." placeholder:"PATH[@REV]"`
+	Series []string `help:"Patches to test against the base as it is: an mbox, a folder of patches, a quilt folder. Those with one NAME stand on each other." placeholder:"[NAME=]PATH" sep:"none"`
+	Range  []string `help:"The same, a range of commits in the tree." placeholder:"[NAME=]BASE..HEAD" sep:"none"`
+	Config string   `help:"Kernel configuration: measure or debug." placeholder:"NAME"`
+	Accel  string   `help:"Accelerator: auto, kvm or tcg." placeholder:"NAME"`
 }
 
 // Help is shown by --help.
@@ -47,6 +51,10 @@ func (runCmd) Help() string {
   packtest run                                   nopack, pack and upstream on both architectures
   packtest run --arch s390x --scenario load      one architecture, one scenario
   packtest run --tree ~/linux@v6.1.100           the same on a tree of your own
+  packtest run --tree ~/bpf-next@v6 --series v6.mbox
+                                                 your series against the tree as it is
+  packtest run --tree ~/bpf-next --range master..mine
+  packtest run --series v5=v5.mbox --series v6=v6.mbox
   packtest run --plan mine.toml --boots 8
 
 Exit code: 0 nothing wrong, 1 a regression or a finding, 2 the input is wrong,
@@ -75,6 +83,9 @@ func (f planFlags) apply(p *plan.Plan) error {
 	if f.Tree != "" {
 		p.Base = "tree:" + f.Tree
 	}
+	if err := f.applySeries(p); err != nil {
+		return err
+	}
 	if f.Config != "" {
 		p.Config = f.Config
 	}
@@ -82,6 +93,37 @@ func (f planFlags) apply(p *plan.Plan) error {
 		p.VM.Accelerator = f.Accel
 	}
 	return nil
+}
+
+// applySeries puts the series given by flags in the place of the plan's
+// variants.
+func (f planFlags) applySeries(p *plan.Plan) (err error) {
+	var variants []plan.Variant
+	for _, s := range f.Series {
+		if variants, err = plan.Stacks(variants, s, seriesPath); err != nil {
+			return err
+		}
+	}
+	for _, r := range f.Range {
+		if variants, err = plan.Stacks(variants, r, func(s string) (string, error) { return "range:" + s, nil }); err != nil {
+			return err
+		}
+	}
+	if len(variants) == 0 {
+		return nil
+	}
+	if len(f.Range) > 0 && f.Base == "" && !strings.HasPrefix(p.Base, "tree:") {
+		p.Base = "tree:." // git's own idea of where one is
+	}
+	p.TestOnly(variants)
+	return nil
+}
+
+func seriesPath(path string) (string, error) {
+	if _, err := os.Stat(path); err != nil {
+		return "", fault.Inputf("--series: %w", err)
+	}
+	return filepath.Abs(path)
 }
 
 // asPlan reads the plan file, if there is one, and lays the flags over it.

@@ -55,6 +55,7 @@ const maxBetween = 5000
 // series before in the stack holds.
 func CheckBase(ctx context.Context, repo git.Repo, base string, tree bool, stack []Series) (notes []string, err error) {
 	have := map[string]bool{}
+	asked := slices.ContainsFunc(stack, func(s Series) bool { return len(s.Prerequisites) > 0 })
 	for _, s := range stack {
 		known := false
 		if s.BaseCommit != "" {
@@ -83,6 +84,9 @@ func CheckBase(ctx context.Context, repo git.Repo, base string, tree bool, stack
 				"put the series with it first in the stack, or apply it in your tree and name that commit with --tree PATH@REV")
 		}
 		for _, p := range s.Patches {
+			if !asked {
+				break
+			}
 			if err := addIDs(ctx, repo, p.Body, have); err != nil {
 				return nil, err
 			}
