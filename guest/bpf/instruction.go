@@ -83,6 +83,7 @@ const (
 	pseudoMapFD    Register = 1
 	pseudoMapValue Register = 2
 	pseudoCall     Register = 1
+	pseudoFunction Register = 4
 )
 
 // Imm is dst op= v, 64 bits wide; v is sign-extended.
@@ -131,14 +132,29 @@ func LoadMapValue(dst Register, fd int, offset uint32) Instruction {
 	return Instruction{Opcode: opWide, Dst: dst, Src: pseudoMapValue, Constant: int64(uint64(offset)<<32 | uint64(uint32(fd)))}
 }
 
+// LoadFunction is dst = the function that begins skip slots after the end of
+// this instruction, for a helper that calls it back. It is wide.
+func LoadFunction(dst Register, skip int32) Instruction {
+	// The kernel counts from the instruction's second slot.
+	return Instruction{Opcode: opWide, Dst: dst, Src: pseudoFunction, Constant: int64(uint32(skip + 1))}
+}
+
 // JumpGT goes over the next skip slots if dst > v, unsigned; v is
 // sign-extended first.
 func JumpGT(dst Register, v int32, skip int16) Instruction {
 	return Instruction{Opcode: opJGT, Dst: dst, Offset: skip, Constant: int64(v)}
 }
 
-// TailCall is the number of the helper that continues with another program.
-const TailCall = 12
+// Numbers of the kernel's helpers.
+const (
+	// TailCall continues with another program.
+	TailCall = 12
+	// ProbeReadKernel reads memory that need not be there.
+	ProbeReadKernel = 113
+	// ForEachMapElem and Loop call a function back.
+	ForEachMapElem = 164
+	Loop           = 181
+)
 
 // Call calls one of the kernel's helpers.
 func Call(helper int32) Instruction {

@@ -16,6 +16,9 @@ const (
 	typeProgArray = 3
 )
 
+// cmdMapDelete is BPF_MAP_DELETE_ELEM.
+const cmdMapDelete = 3
+
 // newMap makes a map of one element.
 func newMap(mapType uint32, bytes int) (int, error) {
 	attr := struct{ mapType, keySize, valueSize, maxEntries, flags uint32 }{mapType, 4, uint32(bytes), 1, 0}
@@ -103,6 +106,14 @@ func (n *Next) Set(program int) error {
 	binary.NativeEndian.PutUint32(value, uint32(program))
 	if err := element(cmdMapUpdate, n.fd, value); err != nil {
 		return fmt.Errorf("put a program into an array: %w", err)
+	}
+	return nil
+}
+
+// Clear takes the program out: a tail call goes on behind itself.
+func (n *Next) Clear() error {
+	if err := element(cmdMapDelete, n.fd, nil); err != nil {
+		return fmt.Errorf("take a program out of an array: %w", err)
 	}
 	return nil
 }

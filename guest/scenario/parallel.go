@@ -21,7 +21,7 @@ import (
 
 // Parallel's defaults, and its shape.
 const (
-	parallelPrograms = 480
+	parallelPrograms = 240
 	// parallelRounds is how often everybody stops for a look.
 	parallelRounds = 3
 	// neighbours is how many programs a worker has at most at a time.
@@ -138,8 +138,8 @@ func (c *crowd) stay(ctx context.Context, n int) error {
 	return c.a.add(ctx, 0, n, func(int) (fleet.Program, error) { return c.take() })
 }
 
-// round has workers load until so many programs were loaded in all rounds, a
-// runner run those that stay, and a sender send to the sockets.
+// round has workers load until so many programs were loaded in all rounds, while
+// those that stay are run, and messages sent to the sockets.
 func (c *crowd) round(ctx context.Context, workers, until int) {
 	c.rounds++
 	ctx, stop := context.WithCancel(ctx)
@@ -149,8 +149,7 @@ func (c *crowd) round(ctx context.Context, workers, until int) {
 		work.Go(func() { c.fail(c.work(ctx, rand.New(rand.NewPCG(c.seed, c.rounds<<8|uint64(i))), until)) })
 	}
 	stable := c.a.set.programs
-	rest.Go(func() { c.fail(c.runAll(ctx, stable)) })
-	rest.Go(func() { c.fail(c.send(ctx)) })
+	rest.Go(func() { c.fail(c.occupy(ctx, stable)) })
 	done := make(chan struct{})
 	go func() { work.Wait(); close(done) }()
 	c.wait(done)
@@ -226,8 +225,9 @@ func (c *crowd) run(p program, packet, ctxOut []byte) error {
 	return nil
 }
 
-// runAll runs programs again and again.
-func (c *crowd) runAll(ctx context.Context, programs []program) error {
+// occupy runs programs and sends to the sockets, again and again. It takes one
+// processor: with more, nobody else would come to load anything.
+func (c *crowd) occupy(ctx context.Context, programs []program) error {
 	packet, ctxOut := make([]byte, 4096), make([]byte, 512)
 	for {
 		for _, p := range programs {
@@ -238,26 +238,24 @@ func (c *crowd) runAll(ctx context.Context, programs []program) error {
 				return err
 			}
 		}
-	}
-}
-
-// send sends to the sockets, again and again.
-func (c *crowd) send(ctx context.Context) error {
-	for {
 		for _, s := range c.sockets {
-			if ctx.Err() != nil {
-				return nil
-			}
-			got, err := s.pass()
-			if err != nil {
+			if err := c.send(s); err != nil {
 				return err
-			}
-			c.runs.Add(1)
-			if got != s.want {
-				c.bad("the filter of socket %d let %d bytes through, must be %d", s.index, got, s.want)
 			}
 		}
 	}
+}
+
+func (c *crowd) send(s *filtered) error {
+	got, err := s.pass()
+	if err != nil {
+		return err
+	}
+	c.runs.Add(1)
+	if got != s.want {
+		c.bad("the filter of socket %d let %d bytes through, must be %d", s.index, got, s.want)
+	}
+	return nil
 }
 
 // filtered is a pair of sockets with a program on the receiving one, which says
@@ -305,14 +303,23 @@ func newFiltered(i int, seed uint64) (_ *filtered, err error) {
 		return nil, err
 	}
 	defer bpf.Close(program)
-	f := &filtered{index: i, want: messageBytes - int(less), message: make([]byte, messageBytes)}
-	if f.pair, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
-		return nil, fmt.Errorf("make a pair of sockets: %w", err)
+	f, err := newPair(i, messageBytes-int(less))
+	if err != nil {
+		return nil, err
 	}
 	if err := unix.SetsockoptInt(f.pair[1], unix.SOL_SOCKET, unix.SO_ATTACH_BPF, program); err != nil {
 		return nil, errors.Join(fmt.Errorf("attach a program to a socket: %w", err), f.close())
 	}
 	return f, nil
+}
+
+// newPair makes sockets whose filter is to let want bytes of a message through.
+func newPair(i, want int) (*filtered, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make a pair of sockets: %w", err)
+	}
+	return &filtered{index: i, pair: pair, want: want, message: make([]byte, messageBytes)}, nil
 }
 
 // pass sends a message and returns how much of it comes through.

@@ -38,6 +38,7 @@ func All() []Scenario {
 		{Name: "drain", Help: "free a fleet, load's if that came before, and see that everything comes back", Run: drain},
 		{Name: "churn", Help: "load, run and free at random for many generations, to fragmentation and back", Run: churn},
 		{Name: "parallel", Help: "load, run and free on all processors at once, while other programs are run and attached", Run: parallel},
+		{Name: "shapes", Help: "programs of every form the JIT knows: tail calls, callbacks, blinded, larger than a pack, classic ...", Run: shapes},
 		{Name: "itlb", Help: "run hot programs among many in windows that are marked for a tracer", Run: itlb},
 		{Name: "test_bpf", Help: "the kernel's own test suite for the JIT", Run: testBPF},
 	}

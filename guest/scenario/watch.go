@@ -154,7 +154,6 @@ func (w *watch) sight() (s sight, err error) {
 	}
 	images := oracle.Images(programs)
 	s.always = oracle.Overlaps(images)
-	s.always = append(s.always, oracle.Placed(images, areas)...)
 	s.always = append(s.always, oracle.Protected(images, table)...)
 	s.always = append(s.always, oracle.WritableCode(w.env.Arch, table)...)
 	aliases, err := w.aliases(images)
@@ -174,15 +173,18 @@ func (w *watch) sight() (s sight, err error) {
 	now := functions(images, spans)
 	s.always = append(s.always, oracle.Unchanged(w.code, now)...)
 	w.remember(now)
-	s.settled = w.gaps(spans, images, nil)
-	if w.news(s.settled) {
+	garbage := w.gaps(spans, images, nil)
+	if w.news(garbage) {
 		// Reading all symbols is slow, and nearly never needed.
 		other, err := w.others(areas)
 		if err != nil {
 			return s, err
 		}
-		s.settled = w.gaps(spans, images, other)
+		garbage = w.gaps(spans, images, other)
 	}
+	// The list of areas is read in pieces: an area that is freed meanwhile may
+	// hide another.
+	s.settled = append(garbage, oracle.Placed(images, areas)...)
 	s.mapped = mapped(images, executable)
 	return s, nil
 }

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+
+	"packtest/guest/bpf"
+	"packtest/guest/scenario/fleet"
+	"packtest/guest/wire"
+	"packtest/metric"
+)
+
+// shape is one form of programs, each of which takes another way through the
+// JIT.
+type shape struct {
+	name string
+	// run loads programs of the shape into a.set, runs them, and counts runs and
+	// wrong answers in a.
+	run func(ctx context.Context, a *shapesAttack) error
+	// lack says why this kernel can't have the shape, "" if it can.
+	lack func(env *Env) string
+	// hidden says that the kernel gives the programs no symbols.
+	hidden bool
+}
+
+func shapeList() []shape {
+	always := func(*Env) string { return "" }
+	return []shape{
+		{name: "subprograms", run: shapeSubprograms, lack: always},
+		{name: "tail_calls", run: shapeTailCalls, lack: always},
+		{name: "callbacks", run: shapeCallbacks, lack: always},
+		{name: "fault_handled_reads", run: shapeProbeReads, lack: always},
+		{name: "blinded", run: shapeBlinded, lack: always, hidden: true},
+		{name: "giant", run: shapeGiant, lack: always},
+		{name: "xdp_dispatcher", run: shapeDispatcher, lack: dispatcherMissing},
+		{name: "classic", run: shapeClassic, lack: always, hidden: true},
+		{name: "exception_table", lack: kernelTypesMissing},
+		{name: "fentry", lack: kernelTypesMissing},
+		{name: "struct_ops", lack: kernelTypesMissing},
+		{name: "freplace", lack: kernelTypesMissing},
+	}
+}
+
+// kernelTypesMissing says why there is no program that is attached to one of
+// the kernel's functions, or follows its pointers.
+func kernelTypesMissing(*Env) string {
+	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
+		return "the kernel has no types of its own (CONFIG_DEBUG_INFO_BTF)"
+	}
+	return "packtest has no such program yet, though this kernel has types of its own"
+}
+
+// dispatcherMissing says why XDP programs are called without a dispatcher.
+func dispatcherMissing(env *Env) string {
+	if env.Arch != "x86_64" {
+		return "there is no XDP dispatcher on " + env.Arch
+	}
+	return ""
+}
+
+// shapesAttack is an attack by programs of several shapes.
+type shapesAttack struct {
+	*attack
+	r     *rand.Rand
+	wrong []string
+	// number is that of the next program.
+	number int
+}
+
+// shapes loads and runs programs of every shape that the kernel takes, and looks
+// at their code: subprograms, tail calls between programs that come and go,
+// functions that the kernel calls back, reads of memory that isn't there,
+// blinded constants, more code than fits into a pack, programs behind the XDP
+// dispatcher, and classic filters of an unprivileged user.
+//
+// Samples: shape_runs for each shape, attack_loads, _runs, _looks, largest_program.
+func shapes(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
+	a, err := env.newAttack(ctx, spec, 64)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.close(ctx)) }()
+	s := &shapesAttack{attack: a, r: rand.New(rand.NewPCG(spec.Seed, 1))}
+	for _, shape := range shapeList() {
+		if why := shape.lack(env); why != "" {
+			env.Report.Unmeasured("shape_runs", shape.name+": "+why)
+			continue
+		}
+		before := a.runs
+		if err := shape.run(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", shape.name, err)
+		}
+		if err := a.watch.look(ctx); err != nil {
+			return err
+		}
+		if !shape.hidden {
+			if err := a.watch.names(a.set.programs); err != nil {
+				return err
+			}
+		}
+		a.set.close()
+		env.Report.Sample(metric.New("shape_runs", map[string]string{"shape": shape.name}, float64(a.runs-before)))
+	}
+	a.reportWrong(s.wrong, a.runs)
+	return a.finish(ctx)
+}
+
+// program loads a program of instructions.
+func (s *shapesAttack) program(t bpf.Type, input, answer uint32, code []bpf.Instruction) (program, error) {
+	p := fleet.Program{Index: s.number, Type: t, Name: fmt.Sprintf("shape_%d", s.number), Functions: 1, Input: input, Answer: answer, Code: encode(code)}
+	s.number++
+	s.loads++
+	if err := s.set.load(s.env, p); err != nil {
+		return program{}, err
+	}
+	return s.set.programs[len(s.set.programs)-1], nil
+}
+
+// answers runs p, which must answer want.
+func (s *shapesAttack) answers(p program, want uint32) error {
+	packet, ctxOut := make([]byte, 4096), make([]byte, 512)
+	got, err := runPacket(p, packet, ctxOut)
+	if err != nil {
+		return fmt.Errorf("program %s: %w", p.Name, err)
+	}
+	s.runs++
+	if got != want {
+		s.wrong = append(s.wrong, fmt.Sprintf("program %s (%s): answered %#x, must be %#x", p.Name, p.Type, got, want))
+	}
+	return nil
+}
+
+// shapeSubprograms runs fleet programs that have subprograms.
+func shapeSubprograms(ctx context.Context, s *shapesAttack) error {
+	for i, n := 0, 0; n < 16; i++ {
+		p, err := s.fleet.Program(i % s.n)
+		if err != nil {
+			return err
+		}
+		if p.Functions == 1 && i < 4*s.n {
+			continue
+		}
+		if err := s.add(ctx, i%s.n, i%s.n+1, s.fleet.Program); err != nil {
+			return err
+		}
+		n++
+	}
+	return s.check(ctx)
+}
+
+// shapeBlinded runs programs whose constants the JIT hides. They must be longer
+// than the same programs without that.
+func shapeBlinded(ctx context.Context, s *shapesAttack) (err error) {
+	plain, err := s.small(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.env.Kernel.SetSysctl("net.core.bpf_jit_harden", "2"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.env.Kernel.SetSysctl("net.core.bpf_jit_harden", "0")) }()
+	blinded, err := s.small(ctx)
+	if err != nil {
+		return err
+	}
+	if blinded <= plain {
+		return fmt.Errorf("%d bytes of code, %d with blinded constants: nothing was blinded", plain, blinded)
+	}
+	return s.check(ctx)
+}
+
+// small loads a few small programs and returns how much code they have.
+func (s *shapesAttack) small(ctx context.Context) (bytes uint32, err error) {
+	from := len(s.set.programs)
+	if err := s.add(ctx, 0, 12, s.fleet.Small); err != nil {
+		return 0, err
+	}
+	for _, p := range s.set.programs[from:] {
+		in, err := bpf.ProgramInfo(p.fd)
+		if err != nil {
+			return 0, err
+		}
+		bytes += in.JITBytes
+	}
+	return bytes, nil
+}
