@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -184,7 +185,7 @@ func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*out
 	defer os.RemoveAll(dir)
 	m := r.machine(b.cell, accel, initrd, dir)
 	started := r.Now().UTC()
-	tr := newTranscript()
+	tr := newTranscript(func() time.Duration { return r.Now().Sub(started) })
 	vo, err := r.Boot(ctx, m, func(ctx context.Context, port io.ReadWriter) error {
 		return tr.talk(ctx, port, b.job, expectation{arch: b.arch, configSum: b.configSum}, func(msg wire.Message) {
 			if msg.Progress != nil {

@@ -45,17 +45,17 @@ func (r *run) outcomeOf(b *boot, m vm.Machine, vo *vm.Outcome, tr *transcript, s
 		if f.what.Kind == "test-bpf" {
 			fingerprint = ""
 		}
-		o.find(b, f.scenario, f.what.Kind, f.what.Title, f.what.Evidence, fingerprint)
+		o.find(b, f.at, f.scenario, f.what.Kind, f.what.Title, f.what.Evidence, fingerprint)
 	}
 	for _, name := range b.names() {
 		if why, ok := tr.failed[name]; ok {
-			o.find(b, name, "scenario-failed", "the scenario could not be carried out", why, cache.Key(why)[:12])
+			o.find(b, vo.Elapsed, name, "scenario-failed", "the scenario could not be carried out", why, cache.Key(why)[:12])
 		}
 	}
 	fatal := false
 	for _, e := range vo.Events {
 		fatal = fatal || e.Kind.Fatal()
-		o.find(b, join(b.names()), string(e.Kind), e.Title, strings.Join(e.Lines, "\n"), strings.Join(append([]string{e.Function}, e.Frames...), " "))
+		o.find(b, e.At, join(b.names()), string(e.Kind), e.Title, strings.Join(e.Lines, "\n"), strings.Join(append([]string{e.Function}, e.Frames...), " "))
 	}
 	if vo.Ending == vm.Done {
 		r.collect(b, vo, tr, o)
@@ -67,7 +67,7 @@ func (r *run) outcomeOf(b *boot, m vm.Machine, vo *vm.Outcome, tr *transcript, s
 		o.harness = &fault.Error{Kind: vo.Ending.Fault(), Err: fmt.Errorf("%s: %s", vo.Ending, vo.Detail)}
 	} else if vo.Ending != vm.Panic || !fatal {
 		// A panic is among the events; a hang or a silent end is not.
-		o.find(b, join(b.names()), string(vo.Ending), "the kernel did not get to the end of the boot", vo.Detail, "")
+		o.find(b, vo.Elapsed, join(b.names()), string(vo.Ending), "the kernel did not get to the end of the boot", vo.Detail, "")
 	}
 	return o
 }
@@ -91,10 +91,10 @@ func (r *run) bootRecord(b *boot, m vm.Machine, started time.Time) results.Boot 
 	}
 }
 
-// find adds a finding that was made in boot b.
-func (o *outcome) find(b *boot, scenario, kind, title, evidence, fingerprint string) {
+// find adds a finding that was made in boot b, at a time since its start.
+func (o *outcome) find(b *boot, at time.Duration, scenario, kind, title, evidence, fingerprint string) {
 	o.Findings = append(o.Findings, results.Finding{Arch: b.arch, Variant: b.variant, Scenario: scenario,
-		Kind: kind, Title: title, Evidence: evidence, Fingerprint: strings.TrimSpace(fingerprint), Boot: b.number})
+		Kind: kind, Title: title, Evidence: evidence, Fingerprint: strings.TrimSpace(fingerprint), Boot: b.number, Seconds: at.Round(time.Millisecond).Seconds()})
 }
 
 // collect takes over the values of a boot that ended well. Exact figures come

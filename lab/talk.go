@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"packtest/guest/wire"
 	"packtest/metric"
@@ -23,12 +24,15 @@ type transcript struct {
 	failed map[string]string
 	ended  map[string]bool
 	done   bool
+	// since tells the time since the boot's start.
+	since func() time.Duration
 }
 
 // said is something the guest said while a scenario ran.
 type said[T any] struct {
 	scenario string
 	what     T
+	at       time.Duration // since the boot's start
 }
 
 // expectation is what a guest must turn out to be.
@@ -38,8 +42,8 @@ type expectation struct {
 	configSum string
 }
 
-func newTranscript() *transcript {
-	return &transcript{failed: map[string]string{}, ended: map[string]bool{}}
+func newTranscript(since func() time.Duration) *transcript {
+	return &transcript{since: since, failed: map[string]string{}, ended: map[string]bool{}}
 }
 
 // talk holds the host's side of the conversation until the guest is done. After
@@ -109,13 +113,13 @@ func (t *transcript) talk(ctx context.Context, port io.ReadWriter, job wire.Job,
 func (t *transcript) keep(m wire.Message) {
 	switch m.Type {
 	case wire.TypeSample:
-		t.samples = append(t.samples, said[metric.Sample]{m.Scenario, *m.Sample})
+		t.samples = append(t.samples, said[metric.Sample]{m.Scenario, *m.Sample, t.since()})
 	case wire.TypeFinding:
-		t.findings = append(t.findings, said[wire.Finding]{m.Scenario, *m.Finding})
+		t.findings = append(t.findings, said[wire.Finding]{m.Scenario, *m.Finding, t.since()})
 	case wire.TypeUnmeasured:
-		t.unmeasured = append(t.unmeasured, said[wire.Unmeasured]{m.Scenario, *m.Unmeasured})
+		t.unmeasured = append(t.unmeasured, said[wire.Unmeasured]{m.Scenario, *m.Unmeasured, t.since()})
 	case wire.TypeLayout:
-		t.layouts = append(t.layouts, said[wire.Layout]{m.Scenario, *m.Layout})
+		t.layouts = append(t.layouts, said[wire.Layout]{m.Scenario, *m.Layout, t.since()})
 	}
 }
 

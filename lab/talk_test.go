@@ -71,7 +71,7 @@ func TestTalk(t *testing.T) {
 		{"a finding got lost", hello, []wire.Message{begin, end, done(1, 1)}, "1 findings"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			tr := newTranscript()
+			tr := newTranscript(func() time.Duration { return time.Second })
 			err := tr.talk(t.Context(), guestSays(t, tc.hello, tc.rest), job, want, func(wire.Message) {})
 			if tc.err == "" {
 				if err != nil || len(tr.samples) != 1 || len(tr.findings) != 1 {
@@ -92,7 +92,7 @@ func TestTalkEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	boom := errors.New("boom")
 	time.AfterFunc(10*time.Millisecond, func() { cancel(boom); host.Close() })
-	if err := newTranscript().talk(ctx, host, wire.Job{}, expectation{}, func(wire.Message) {}); !errors.Is(err, boom) {
+	if err := newTranscript(func() time.Duration { return time.Second }).talk(ctx, host, wire.Job{}, expectation{}, func(wire.Message) {}); !errors.Is(err, boom) {
 		t.Errorf("err = %v", err)
 	}
 }

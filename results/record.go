@@ -177,6 +177,8 @@ type Finding struct {
 	// kernel it was, or a digest of what was seen. May be empty.
 	Fingerprint string `json:"fingerprint,omitempty"`
 	Boot        int    `json:"boot,omitempty"`
+	// Seconds is how long after QEMU's start it was seen; 0 if that is not known.
+	Seconds float64 `json:"seconds,omitempty"`
 	// OnBaseline is set if the same finding was made on the baseline too:
 	// then it is listed, and not held against the candidate.
 	OnBaseline bool `json:"on_baseline,omitempty"`

@@ -34,7 +34,9 @@ func newConsoleLog(path string, limit int64, p *pulse, also io.Writer) (*console
 	if err != nil {
 		return nil, fmt.Errorf("create console: %w", err)
 	}
-	return &consoleLog{file: f, limit: limit, pulse: p, also: also, failed: make(chan error, 1),
+	begin := time.Now()
+	scanner := console.Scanner{Clock: func() time.Duration { return time.Since(begin) }}
+	return &consoleLog{file: f, scanner: scanner, limit: limit, pulse: p, also: also, failed: make(chan error, 1),
 		panicked: make(chan struct{}), done: make(chan struct{})}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // Kind is what sort of trouble a report is about.
@@ -61,6 +62,8 @@ type Event struct {
 	Lines []string `json:"lines"`
 	// Line is the number of the line in the stream that made it a report, from 1.
 	Line int `json:"line"`
+	// At is when that line was read, by the Scanner's Clock.
+	At time.Duration `json:"at,omitempty"`
 }
 
 // Key is equal for two reports of the same trouble.
@@ -91,6 +94,9 @@ const (
 // Scanner finds events in a stream. The zero value is ready. It is not safe for
 // use by several goroutines.
 type Scanner struct {
+	// Clock tells the time for Event.At; nil leaves it 0.
+	Clock func() time.Duration
+
 	partial []byte
 	n       int      // lines so far
 	before  []string // the last lines that belong to no report
@@ -196,6 +202,9 @@ func (s *Scanner) begin(m header, l string) {
 		}
 	}
 	s.open = newReport(m, s.before, l, s.n)
+	if s.Clock != nil {
+		s.open.at = s.Clock()
+	}
 	s.before = nil
 }
 

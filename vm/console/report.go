@@ -5,6 +5,7 @@ package console
 import (
 	"regexp"
 	"strings"
+	"time"
 )
 
 // report is an event being read.
@@ -15,6 +16,7 @@ type report struct {
 	frames   []string
 	lines    []string
 	line     int
+	at       time.Duration
 	trace    traceState
 	ruled    bool // it began under a line of = signs, and ends with one
 }
@@ -180,5 +182,5 @@ func (r *report) event() Event {
 		function = r.frames[0]
 	}
 	return Event{Kind: r.kind, Title: r.title, Function: function,
-		Frames: append([]string(nil), r.frames...), Lines: append([]string(nil), r.lines...), Line: r.line}
+		Frames: append([]string(nil), r.frames...), Lines: append([]string(nil), r.lines...), Line: r.line, At: r.at}
 }
