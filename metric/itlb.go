@@ -24,8 +24,8 @@ func itlb() []Def {
 		{Name: "itlb_model_capacity_misses_per_run", Unit: "misses/run", Better: Lower, Exact: true, Tier: Model, Labels: window("bound", "mapping", "entries", "part"),
 			Help: "Misses per program run, without the first round, of a fully associative LRU TLB with that many entries, from stack distances over the trace."},
 		{Name: "itlb_pmu_second_level_hits", Unit: "hits/1000 instructions", Better: Lower, Exact: false, Tier: Measured, Labels: window("event"),
-			Help: "Instruction TLB misses that the second level served, per thousand instructions in the kernel, counted by the processor."},
+			Help: "Instruction TLB misses that the second level served, per thousand instructions, counted by the processor; in the kernel alone, but on s390x, whose counters can't leave user mode out."},
 		{Name: "itlb_pmu_walks", Unit: "walks/1000 instructions", Better: Lower, Exact: false, Tier: Measured, Labels: window("event"),
-			Help: "Page walks for instruction fetches, per thousand instructions in the kernel, counted by the processor."},
+			Help: "Page walks for instruction fetches, per thousand instructions, counted by the processor; in the kernel alone, but on s390x, whose counters can't leave user mode out."},
 	}
 }

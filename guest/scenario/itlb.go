@@ -118,6 +118,8 @@ type windows struct {
 	order  []int
 	number int // of the last window
 	seed   uint64
+	// uncounted is why the last window that wasn't counted by a PMU was not.
+	uncounted string
 }
 
 func newWindows(env *Env, size itlbSize, seed uint64) (*windows, error) {
@@ -239,13 +241,22 @@ func (w *windows) window(ctx context.Context, form string, hot, rounds int, l *l
 	if err := w.slots.Write(w.inputs); err != nil {
 		return m, err
 	}
-	if err := l.run(rounds, edges{markBegin, markLap, markEnd}); err != nil {
+	counted, err := countWindow(w.env.Kernel, l, rounds, edges{markBegin, markLap, markEnd})
+	if err != nil {
 		return m, err
 	}
 	w.env.Report.Progress(w.number, w.number, "windows")
-	var err error
-	m.Runs, err = w.count(hot, rounds)
-	return m, err
+	if m.Runs, err = w.count(hot, rounds); err != nil {
+		return m, err
+	}
+	// What a machine lacks it lacks in every window.
+	if counted.err == nil || counted.err.Error() != w.uncounted {
+		reportCounted(w.env.Report, m, counted)
+	}
+	if counted.err != nil {
+		w.uncounted = counted.err.Error()
+	}
+	return m, nil
 }
 
 // count returns how often the programs ran in the window, by their own counters:
