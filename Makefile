@@ -3,6 +3,7 @@
 #   make run      from a bare Debian 12 machine to a comparison report
 #   make test     every test, from unit to real boots on both architectures
 #   make bench    the speed targets, as ratios (takes about half an hour)
+#   make defects  puts defects into the series and sees whether they are found (an hour)
 #   make install  packtest into $(DESTDIR)$(PREFIX)/bin; it needs no Go there
 #
 # All but the last begin with the same set-up step, which does nothing the
@@ -14,7 +15,7 @@ ARGS   ?=
 # find-go prints the go to use; programs that run go themselves find it in PATH.
 GO = go=$$(scripts/find-go) && PATH="$${go%/*}:$$PATH" && export PATH &&
 
-.PHONY: all run test unit bench build setup install vet clean
+.PHONY: all run test unit bench defects build setup install vet clean
 
 all: build
 
@@ -45,6 +46,10 @@ vet:
 
 bench: build
 	@$(GO) PACKTEST_BENCH=1 go test -run '^$$' -bench . -benchtime 1x -timeout 3h ./...
+
+# Arguments: make defects ARGS="--arch s390x pack-writable"
+defects: build
+	@bin/packtest defects $(ARGS)
 
 install: build
 	install -D -m 0755 bin/packtest $(DESTDIR)$(PREFIX)/bin/packtest

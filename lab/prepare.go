@@ -13,9 +13,9 @@ import (
 	"packtest/plan"
 )
 
-// patchesFor is the folder of the carried series that fit the base. Only one
+// PatchesFor is the folder of the carried series that fit the base. Only one
 // set is carried; a base it does not fit fails at its first patch, by name.
-const patchesFor = "linux-6.1"
+const PatchesFor = "linux-6.1"
 
 // prepared is a plan whose inputs have been found and checked.
 type prepared struct {

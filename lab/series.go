@@ -90,7 +90,10 @@ func (l *Lab) loadSeries(name string) (series.Series, error) {
 	if plan.IsPath(name) {
 		return series.Open(name)
 	}
-	dir := path.Join(patchesFor, name)
+	dir := path.Join(PatchesFor, name)
+	if file := dir + ".patch"; path.Base(path.Dir(file)) == "defects" {
+		return series.LoadFile(l.Patches, file)
+	}
 	if _, err := fs.Stat(l.Patches, dir); errors.Is(err, fs.ErrNotExist) {
 		return series.Series{}, fault.WithHint(fault.Inputf("packtest carries no series called %q", name),
 			"the path of a folder or an mbox begins with ./ or /")

@@ -154,7 +154,7 @@ func TestCarriedSeriesInEveryForm(t *testing.T) {
 	var stack []series.Series
 	var commits []string
 	for _, name := range []string{"nopack", "bpf-prog-pack"} {
-		s, err := series.Load(patches.FS(), patchesFor+"/"+name)
+		s, err := series.Load(patches.FS(), PatchesFor+"/"+name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -53,6 +53,7 @@ type cli struct {
 	Run     runCmd     `cmd:"" help:"Build the kernels, boot them, measure and compare."`
 	Report  reportCmd  `cmd:"" help:"Show a run again, in any format."`
 	History historyCmd `cmd:"" help:"List the runs."`
+	Defects defectsCmd `cmd:"" help:"Put defects into the series and see whether they are found."`
 	Shell   shellCmd   `cmd:"" help:"Boot one kernel and look around in it."`
 	Doctor  doctorCmd  `cmd:"" help:"Say what this machine lacks, and the command that mends it."`
 	GC      gcCmd      `cmd:"" name:"gc" help:"Show what the cache holds and remove what is old."`

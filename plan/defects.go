@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package plan
+
+// Sound is the variant that defects are put on top of, and held against.
+const Sound = "pack"
+
+// OnlyDefects makes the plan hold each defect, one of the carried ones by name,
+// against the series it is put on. Timed scenarios run once: a defect has to
+// show in what is exact, or in what goes wrong.
+func (p *Plan) OnlyDefects(names []string) {
+	var sound Variant
+	for _, v := range Default().Variants {
+		if v.Name == Sound {
+			sound = v
+		}
+	}
+	p.Variants = []Variant{sound}
+	for _, n := range names {
+		stack := append(append([]string(nil), sound.Stack...), DefectElement(n))
+		p.Variants = append(p.Variants, Variant{Name: n, Stack: stack})
+	}
+	p.Baseline, p.Candidate = Sound, p.Variants[len(p.Variants)-1].Name
+	p.Boots = 1
+	p.Scenarios = nil
+	for _, s := range Default().Scenarios {
+		// The kernel's own suite takes minutes and looks at no allocator; a trace
+		// looks at no error.
+		if s.Name != "test_bpf" && s.Name != "itlb" {
+			p.Scenarios = append(p.Scenarios, s)
+		}
+	}
+}
+
+// DefectElement is a carried defect as an element of a stack.
+func DefectElement(name string) string { return "defects/" + name }

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package plan
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestOnlyDefects(t *testing.T) {
+	p := Default()
+	p.OnlyDefects([]string{"chunks-not-reused", "pack-writable"})
+	if err := p.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := p.VariantNames(), []string{"pack", "chunks-not-reused", "pack-writable"}; !slices.Equal(got, want) {
+		t.Errorf("variants %q, want %q", got, want)
+	}
+	if got, want := p.Variants[2].Stack, []string{"nopack", "bpf-prog-pack", "defects/pack-writable"}; !slices.Equal(got, want) {
+		t.Errorf("stack %q, want %q", got, want)
+	}
+	if p.Baseline != "pack" || p.Boots != 1 {
+		t.Errorf("baseline %s, %d boots", p.Baseline, p.Boots)
+	}
+	for _, s := range p.Scenarios {
+		if s.Name == "test_bpf" {
+			t.Error("test_bpf is in it")
+		}
+	}
+}
