@@ -90,10 +90,10 @@ func (l *Lab) loadSeries(name string) (series.Series, error) {
 	if plan.IsPath(name) {
 		return series.Open(name)
 	}
-	dir := path.Join(PatchesFor, name)
-	if file := dir + ".patch"; path.Base(path.Dir(file)) == "defects" {
-		return series.LoadFile(l.Patches, file)
+	if d, ok := plan.Defect(name); ok {
+		return series.LoadFile(l.Patches, path.Join(PatchesFor, "defects", d+".patch"))
 	}
+	dir := path.Join(PatchesFor, name)
 	if _, err := fs.Stat(l.Patches, dir); errors.Is(err, fs.ErrNotExist) {
 		return series.Series{}, fault.WithHint(fault.Inputf("packtest carries no series called %q", name),
 			"the path of a folder or an mbox begins with ./ or /")

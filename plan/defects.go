@@ -2,6 +2,8 @@
 
 package plan
 
+import "strings"
+
 // Sound is the variant that defects are put on top of, and held against.
 const Sound = "pack"
 
@@ -32,5 +34,11 @@ func (p *Plan) OnlyDefects(names []string) {
 	}
 }
 
+// defectPrefix marks an element of a stack that is a carried defect.
+const defectPrefix = "defect:"
+
 // DefectElement is a carried defect as an element of a stack.
-func DefectElement(name string) string { return "defects/" + name }
+func DefectElement(name string) string { return defectPrefix + name }
+
+// Defect returns the name of an element of a stack that is a carried defect.
+func Defect(s string) (string, bool) { return strings.CutPrefix(s, defectPrefix) }

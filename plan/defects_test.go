@@ -16,7 +16,7 @@ func TestOnlyDefects(t *testing.T) {
 	if got, want := p.VariantNames(), []string{"pack", "chunks-not-reused", "pack-writable"}; !slices.Equal(got, want) {
 		t.Errorf("variants %q, want %q", got, want)
 	}
-	if got, want := p.Variants[2].Stack, []string{"nopack", "bpf-prog-pack", "defects/pack-writable"}; !slices.Equal(got, want) {
+	if got, want := p.Variants[2].Stack, []string{"nopack", "bpf-prog-pack", "defect:pack-writable"}; !slices.Equal(got, want) {
 		t.Errorf("stack %q, want %q", got, want)
 	}
 	if p.Baseline != "pack" || p.Boots != 1 {
