@@ -36,15 +36,17 @@ const testModule = "/lib/modules/test_bpf.ko"
 
 // schedule lists the boots of a plan: the direct map, which only a fresh kernel
 // shows, then the timed scenarios round by round with the variants interleaved,
-// so that a machine that slows down slows all of them, and last the kernel's own
-// suite, which belongs to the image.
+// so that a machine that slows down slows all of them, then the attacks together,
+// and last the kernel's own suite, which belongs to the image.
 func schedule(p *plan.Plan, cells []*cell) []*boot {
-	var fresh, rounds, kept []wire.ScenarioSpec
+	var fresh, rounds, attacks, kept []wire.ScenarioSpec
 	for _, s := range p.Scenarios {
 		spec := p.Spec(s)
 		switch {
 		case timed(s.Name):
 			rounds = append(rounds, spec)
+		case plan.IsAttack(s.Name):
+			attacks = append(attacks, spec)
 		case s.Name == "test_bpf":
 			spec.Module = testModule
 			kept = append(kept, spec)
@@ -70,6 +72,7 @@ func schedule(p *plan.Plan, cells []*cell) []*boot {
 	for range p.Boots {
 		add(rounds, false)
 	}
+	add(attacks, false)
 	add(kept, true)
 	return boots
 }
@@ -93,8 +96,11 @@ func planned(p *plan.Plan) []results.Planned {
 
 // timed tells whether a scenario is repeated in every round: its noisy figures
 // need one value from each of several boots. The direct map needs a kernel that
-// has loaded nothing yet, once; the kernel's own suite belongs to the image.
-func timed(scenario string) bool { return scenario != "directmap" && scenario != "test_bpf" }
+// has loaded nothing yet, once; the kernel's own suite belongs to the image; an
+// attack's figures say that it took place.
+func timed(scenario string) bool {
+	return scenario != "directmap" && scenario != "test_bpf" && !plan.IsAttack(scenario)
+}
 
 func (b *boot) names() []string {
 	var names []string

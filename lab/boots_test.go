@@ -40,7 +40,8 @@ func TestScheduleInterleaves(t *testing.T) {
 		"nopack#1 directmap false", "pack#1 directmap false",
 		"nopack#2 load+drain false", "pack#2 load+drain false",
 		"nopack#3 load+drain false", "pack#3 load+drain false",
-		"nopack#4 test_bpf true", "pack#4 test_bpf true",
+		"nopack#4 churn+parallel+shapes false", "pack#4 churn+parallel+shapes false",
+		"nopack#5 test_bpf true", "pack#5 test_bpf true",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("schedule:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

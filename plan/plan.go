@@ -8,6 +8,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -75,7 +76,15 @@ func Accelerators() []string { return []string{"auto", "kvm", "tcg"} }
 
 // Scenarios returns the scenarios a plan can ask for, in the order in which
 // they are run.
-func Scenarios() []string { return []string{"directmap", "load", "drain", "test_bpf"} }
+func Scenarios() []string {
+	return slices.Concat([]string{"directmap", "load", "drain"}, Attacks(), []string{"test_bpf"})
+}
+
+// Attacks returns the scenarios that are to break the allocator.
+func Attacks() []string { return []string{"churn", "parallel", "shapes"} }
+
+// IsAttack tells whether a scenario is one of them.
+func IsAttack(scenario string) bool { return slices.Contains(Attacks(), scenario) }
 
 // MaxPrograms is the most programs a scenario can be asked to load.
 const MaxPrograms = 10000
@@ -102,6 +111,9 @@ func Default() *Plan {
 			{Name: "directmap", Steps: []int{0, 512, 1024, 2048}},
 			{Name: "load", Programs: 1000},
 			{Name: "drain"},
+			{Name: "churn"},
+			{Name: "parallel"},
+			{Name: "shapes"},
 			{Name: "test_bpf"},
 		},
 	}
