@@ -43,6 +43,18 @@ func (k Kernel) OpenITLBCounters() (*Counters, error) {
 	if _, err := os.Stat(k.path(devices)); err != nil {
 		return nil, fmt.Errorf("the kernel has no performance events (PERF_EVENTS): %w", err)
 	}
+	pmu := devices + "/" + corePMU(k.arch())
+	text, err := k.readString(pmu + "/type")
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("the kernel found no PMU: there is no %s (an emulated processor, or a VM without a virtual PMU)", pmu)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("type of the PMU: %w", err)
+	}
+	kind, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("type of the PMU: %s: %w", pmu, err)
+	}
 	cpu, err := k.CPU()
 	if err != nil {
 		return nil, fmt.Errorf("which processor: %w", err)
@@ -50,17 +62,6 @@ func (k Kernel) OpenITLBCounters() (*Counters, error) {
 	events, err := iTLBEventsOf(cpu)
 	if err != nil {
 		return nil, err
-	}
-	text, err := k.readString(devices + "/" + events.pmu + "/type")
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("the kernel found no PMU: there is no %s/%s (an emulated processor, or a VM without a virtual PMU)", devices, events.pmu)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("type of the PMU: %w", err)
-	}
-	kind, err := strconv.ParseUint(text, 10, 32)
-	if err != nil {
-		return nil, fmt.Errorf("type of the PMU %s: %w", events.pmu, err)
 	}
 	c := &Counters{events: events}
 	for _, e := range events.list() {

@@ -79,8 +79,6 @@ const (
 
 // iTLBEvents is what a processor can count of its instruction TLB.
 type iTLBEvents struct {
-	// pmu is its name in /sys/bus/event_source/devices.
-	pmu          string
 	instructions perfEvent
 	// hits are misses of the first level that the second served; nil if the
 	// processor doesn't count them.
@@ -89,6 +87,15 @@ type iTLBEvents struct {
 	walks perfEvent
 	// excludes: user mode can be left out.
 	excludes bool
+}
+
+// corePMU is the PMU's name in /sys/bus/event_source/devices. Hybrid processors
+// have others.
+func corePMU(arch string) string {
+	if arch == "s390x" {
+		return "cpum_cf"
+	}
+	return "cpu"
 }
 
 // perfEvent is the type and config of perf_event_open(2); a type of 0xffffffff
@@ -117,7 +124,7 @@ func (e perfEvent) String() string { return fmt.Sprintf("r%x", e.config) }
 func iTLBEventsOf(c CPU) (iTLBEvents, error) {
 	raw := func(event, mask uint64) perfEvent { return perfEvent{unix.PERF_TYPE_RAW, mask<<8 | event} }
 	x86 := func(hits, walks perfEvent) (iTLBEvents, error) {
-		return iTLBEvents{pmu: "cpu", instructions: perfEvent{unix.PERF_TYPE_HARDWARE, unix.PERF_COUNT_HW_INSTRUCTIONS},
+		return iTLBEvents{instructions: perfEvent{unix.PERF_TYPE_HARDWARE, unix.PERF_COUNT_HW_INSTRUCTIONS},
 			hits: &hits, walks: walks, excludes: true}, nil
 	}
 	switch {
@@ -130,7 +137,7 @@ func iTLBEventsOf(c CPU) (iTLBEvents, error) {
 	case c.Vendor == vendorAMD && (c.Family == 0x19 || c.Family == 0x1a):
 		return x86(raw(0x84, 0), raw(0x85, 0x0f))
 	case c.Vendor == vendorIBM && slices.Contains(z14ToZ16(), c.Machine):
-		return iTLBEvents{pmu: "cpum_cf", instructions: perfEvent{pmuType, 1}, walks: perfEvent{pmuType, 0x86}}, nil
+		return iTLBEvents{instructions: perfEvent{pmuType, 1}, walks: perfEvent{pmuType, 0x86}}, nil
 	}
 	return iTLBEvents{}, fmt.Errorf("no event codes are known for %s", c)
 }

@@ -15,19 +15,19 @@ import (
 
 func TestITLBEvents(t *testing.T) {
 	for name, tc := range map[string]struct {
-		cpu              CPU
-		pmu, hits, walks string
-		excludes         bool
+		cpu         CPU
+		hits, walks string
+		excludes    bool
 	}{
-		"Skylake-SP":      {CPU{Vendor: "GenuineIntel", Family: 6, Model: 0x55}, "cpu", "r2085", "re85", true},
-		"Skylake":         {CPU{Vendor: "GenuineIntel", Family: 6, Model: 0x5e}, "cpu", "r2085", "re85", true},
-		"Ice Lake-SP":     {CPU{Vendor: "GenuineIntel", Family: 6, Model: 0x6a}, "cpu", "r2085", "re85", true},
-		"Sapphire Rapids": {CPU{Vendor: "GenuineIntel", Family: 6, Model: 0x8f}, "cpu", "r2011", "re11", true},
-		"Zen 2":           {CPU{Vendor: "AuthenticAMD", Family: 0x17, Model: 0x31}, "cpu", "r84", "r785", true},
-		"Zen 3":           {CPU{Vendor: "AuthenticAMD", Family: 0x19, Model: 0x01}, "cpu", "r84", "rf85", true},
-		"Zen 5":           {CPU{Vendor: "AuthenticAMD", Family: 0x1a, Model: 0x02}, "cpu", "r84", "rf85", true},
-		"z14":             {CPU{Vendor: "IBM/S390", Machine: "3906"}, "cpum_cf", "", "r86", false},
-		"z16":             {CPU{Vendor: "IBM/S390", Machine: "3931"}, "cpum_cf", "", "r86", false},
+		"Skylake-SP":      {CPU{Vendor: "GenuineIntel", Family: 6, Model: 0x55}, "r2085", "re85", true},
+		"Skylake":         {CPU{Vendor: "GenuineIntel", Family: 6, Model: 0x5e}, "r2085", "re85", true},
+		"Ice Lake-SP":     {CPU{Vendor: "GenuineIntel", Family: 6, Model: 0x6a}, "r2085", "re85", true},
+		"Sapphire Rapids": {CPU{Vendor: "GenuineIntel", Family: 6, Model: 0x8f}, "r2011", "re11", true},
+		"Zen 2":           {CPU{Vendor: "AuthenticAMD", Family: 0x17, Model: 0x31}, "r84", "r785", true},
+		"Zen 3":           {CPU{Vendor: "AuthenticAMD", Family: 0x19, Model: 0x01}, "r84", "rf85", true},
+		"Zen 5":           {CPU{Vendor: "AuthenticAMD", Family: 0x1a, Model: 0x02}, "r84", "rf85", true},
+		"z14":             {CPU{Vendor: "IBM/S390", Machine: "3906"}, "", "r86", false},
+		"z16":             {CPU{Vendor: "IBM/S390", Machine: "3931"}, "", "r86", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, err := iTLBEventsOf(tc.cpu)
@@ -38,8 +38,8 @@ func TestITLBEvents(t *testing.T) {
 			if e.hits != nil {
 				hits = e.hits.String()
 			}
-			if e.pmu != tc.pmu || hits != tc.hits || e.walks.String() != tc.walks || e.excludes != tc.excludes {
-				t.Errorf("%s: hits %q, walks %q, leaves out user mode: %v", e.pmu, hits, e.walks, e.excludes)
+			if hits != tc.hits || e.walks.String() != tc.walks || e.excludes != tc.excludes {
+				t.Errorf("hits %q, walks %q, leaves out user mode: %v", hits, e.walks, e.excludes)
 			}
 		})
 	}
@@ -130,15 +130,16 @@ func TestParseGroup(t *testing.T) {
 func TestNoCounters(t *testing.T) {
 	const devices = "sys/bus/event_source/devices"
 	for name, tc := range map[string]struct {
+		arch  string
 		files map[string]string
 		want  string
 	}{
-		"no perf":         {map[string]string{"proc/cpuinfo": cpuinfoX86}, "PERF_EVENTS"},
-		"unknown CPU":     {map[string]string{"proc/cpuinfo": "vendor_id : HygonGenuine\n", devices + "/cpu/type": "4"}, "no event codes are known for HygonGenuine"},
-		"no PMU":          {map[string]string{"proc/cpuinfo": cpuinfoX86, devices + "/software/type": "1"}, "the kernel found no PMU: there is no /sys/bus/event_source/devices/cpu"},
-		"no PMU on s390x": {map[string]string{"proc/cpuinfo": cpuinfoS390, devices + "/software/type": "1"}, "there is no /sys/bus/event_source/devices/cpum_cf"},
-		"no cpuinfo":      {map[string]string{devices + "/cpu/type": "4"}, "which processor"},
-		"strange type":    {map[string]string{"proc/cpuinfo": cpuinfoX86, devices + "/cpu/type": "four"}, "type of the PMU cpu"},
+		"no perf":         {"x86_64", map[string]string{"proc/cpuinfo": cpuinfoX86}, "PERF_EVENTS"},
+		"unknown CPU":     {"x86_64", map[string]string{"proc/cpuinfo": "vendor_id : HygonGenuine\n", devices + "/cpu/type": "4"}, "no event codes are known for HygonGenuine"},
+		"no PMU":          {"x86_64", map[string]string{"proc/cpuinfo": cpuinfoX86, devices + "/software/type": "1"}, "the kernel found no PMU: there is no /sys/bus/event_source/devices/cpu"},
+		"no PMU on s390x": {"s390x", map[string]string{"proc/cpuinfo": cpuinfoS390, devices + "/software/type": "1"}, "there is no /sys/bus/event_source/devices/cpum_cf"},
+		"no cpuinfo":      {"x86_64", map[string]string{devices + "/cpu/type": "4"}, "which processor"},
+		"strange type":    {"x86_64", map[string]string{"proc/cpuinfo": cpuinfoX86, devices + "/cpu/type": "four"}, "type of the PMU: /sys/bus/event_source/devices/cpu"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
@@ -151,7 +152,7 @@ func TestNoCounters(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			c, err := Kernel{Root: root}.OpenITLBCounters()
+			c, err := Kernel{Root: root, Arch: tc.arch}.OpenITLBCounters()
 			if err == nil {
 				c.Close()
 				t.Fatal("counters")
