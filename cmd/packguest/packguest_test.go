@@ -27,7 +27,7 @@ func TestUsage(t *testing.T) {
 		{"load 10 20", 2, `"10 20" is not a number of programs`},
 		{"load -speed 3", 2, "flag provided but not defined"},
 		{"run", 2, `no scenario called ""`},
-		{"run nope", 2, `no scenario called "nope" (there are directmap, load, drain, test_bpf)`},
+		{"run nope", 2, `no scenario called "nope" (there are directmap, load, `},
 		{"run load drain", 2, "one scenario at a time"},
 		{"run load -steps x", 2, "invalid value"},
 		{"bench-load x", 2, `"x" is not a number of programs`},

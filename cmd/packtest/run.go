@@ -25,7 +25,7 @@ import (
 type runCmd struct {
 	Plan string `help:"Plan file (TOML); flags change what it says." placeholder:"FILE"`
 	planFlags
-	Scenario []string `help:"Only these scenarios: directmap, load, drain, test_bpf." placeholder:"NAME" sep:","`
+	Scenario []string `help:"Only these scenarios: ${scenarios}." placeholder:"NAME" sep:","`
 	Variant  []string `help:"Only these variants." placeholder:"NAME" sep:","`
 	Arch     []string `help:"Only these architectures: x86_64, s390x." placeholder:"ARCH" sep:","`
 	Boots    int      `help:"How often each kernel is booted for the timed scenarios." placeholder:"N"`
