@@ -6,7 +6,8 @@ import "packtest/itlb/trace"
 
 // Bound says what a simulator makes of a flush that the trace knows too little
 // of: an instruction whose operands were not seen, or that drops a page which
-// the trace doesn't name. The truth lies between the two.
+// the trace doesn't name. Under LRU, Full is an upper bound of misses; Ignored is
+// a lower one unless a dropped entry makes room for another that is needed sooner.
 type Bound string
 
 const (
