@@ -36,12 +36,12 @@ func Audit(rec *results.Record) []Problem {
 		}
 		if at := p.Arch + "\x00" + p.Variant; !done[at] {
 			done[at] = true
-			list = append(list, auditCell(rec, p.Arch, p.Variant)...)
+			list = append(list, AuditCell(rec, p.Arch, p.Variant)...)
 			list = append(list, auditBoots(rec, p.Arch, p.Variant)...)
 		}
 		// What was never built was never booted: one complaint is enough.
 		if c := cell(rec, p.Arch, p.Variant); c != nil && c.Error == "" {
-			list = append(list, auditScenario(rec, p)...)
+			list = append(list, AuditScenario(rec, p)...)
 		}
 	}
 	if len(rec.Samples) == 0 {
@@ -76,7 +76,8 @@ func auditPairs(rec *results.Record) []Problem {
 	return list
 }
 
-func auditCell(rec *results.Record, arch, variant string) []Problem {
+// AuditCell tells whether the variant was not built for arch, and why.
+func AuditCell(rec *results.Record, arch, variant string) []Problem {
 	c := cell(rec, arch, variant)
 	switch {
 	case c == nil:
@@ -92,7 +93,7 @@ func auditCell(rec *results.Record, arch, variant string) []Problem {
 
 // auditBoots lists the boots on which the kernel failed, or the user gave up.
 // Those count even if a later boot went well. The harness's own mishaps count
-// only if no other boot made up for them: see auditScenario.
+// only if no other boot made up for them: see AuditScenario.
 func auditBoots(rec *results.Record, arch, variant string) []Problem {
 	var list []Problem
 	for _, b := range rec.Boots {
@@ -106,7 +107,9 @@ func auditBoots(rec *results.Record, arch, variant string) []Problem {
 	return list
 }
 
-func auditScenario(rec *results.Record, p results.Planned) []Problem {
+// AuditScenario lists what the plan asked of a scenario on one kernel, which was
+// built, and the record does not show to have been carried out.
+func AuditScenario(rec *results.Record, p results.Planned) []Problem {
 	var done int
 	var failed []results.Boot
 	from := Source(rec, p.Arch, p.Variant)

@@ -92,6 +92,9 @@ func Rules() []Rule {
 	}, itlbRules()...)
 }
 
+// Judges tells whether a metric takes part in the verdict.
+func Judges(metric string) bool { return rule(metric).Gate == Judged }
+
 // rule returns the rule of a metric. One that the catalogue lacks is shown.
 func rule(metric string) Rule {
 	for _, r := range Rules() {

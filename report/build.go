@@ -24,6 +24,8 @@ func Build(rec *results.Record) Document {
 		Why:     why,
 		Context: b.context(),
 		Leads:   b.leads(),
+		Checks:  b.checks(verdict, why),
+		Started: rec.Started,
 	}
 	d.Sections = append(d.Sections, b.problems()...)
 	d.Sections = append(d.Sections, b.findings())

@@ -7,6 +7,8 @@
 package report
 
 import (
+	"time"
+
 	"packtest/guest/wire"
 	"packtest/results"
 )
@@ -21,6 +23,10 @@ type Document struct {
 	// Leads are the most telling figures, one line for every architecture.
 	Leads    []Lead
 	Sections []Section
+	// Checks are the same as test reports list it: one by one, by architecture.
+	Checks []Check
+	// Started is when the run began; zero if that is not known.
+	Started time.Time
 }
 
 // Lead is one architecture's most telling figures.

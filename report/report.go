@@ -27,6 +27,10 @@ func Formats() []Format {
 		{"html", "one self-contained page with plots and pictures", func(w io.Writer, r *results.Record) error { return HTML(w, Build(r)) }},
 		{"markdown", "the whole report as GitHub-flavoured Markdown", func(w io.Writer, r *results.Record) error { return Markdown(w, Build(r)) }},
 		{"json", "the record, with the comparison beside its own fields", JSON},
+		{"junit", "JUnit XML, for CI", func(w io.Writer, r *results.Record) error { return JUnit(w, Build(r)) }},
+		{"ktap", "the kernel's test format", func(w io.Writer, r *results.Record) error { return KTAP(w, Build(r)) }},
+		{"bench", "the raw values in Go's benchmark format, for benchstat", Bench},
+		{"b4", "what b4's check commands print", func(w io.Writer, r *results.Record) error { return B4(w, Build(r)) }},
 	}
 }
 

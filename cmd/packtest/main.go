@@ -110,7 +110,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var c cli
 	parser, err := kong.New(&c, kong.Name("packtest"),
 		kong.Description("Is a series that changes how BPF programs get executable memory right on x86_64 and s390x, and what does it buy?"),
-		kong.Writers(stdout, stderr), kong.Vars{"version": "packtest " + version, "scenarios": strings.Join(plan.Scenarios(), ", ")},
+		kong.Writers(stdout, stderr), kong.Vars{"version": "packtest " + version, "scenarios": strings.Join(plan.Scenarios(), ", "), "formats": formatNames()},
 		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Exit(func(code int) { panic(helpAsked(code)) }))
 	if err != nil {

@@ -14,12 +14,34 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"packtest/lab"
+	"packtest/results"
 )
+
+// listener is told of a run's events, and of its end.
+type listener interface {
+	event(lab.Event)
+	// close puts the terminal right, before anything else is written.
+	close()
+	ended(dir string, rec *results.Record, code int)
+}
+
+// newListener shows progress as mode says: json, plain lines, or whatever
+// suits stderr.
+func newListener(mode string, stderr io.Writer) listener {
+	switch mode {
+	case "json":
+		return &jsonProgress{out: stderr, shown: map[string]time.Time{}}
+	case "plain":
+		return newProgress(struct{ io.Writer }{stderr}) // no terminal
+	}
+	return newProgress(stderr)
+}
 
 // progress shows a run's events: lines everywhere, and on a terminal a bar for
 // each thing that is under way.
 type progress struct {
 	out     io.Writer
+	stderr  io.Writer     // where out ends up, whatever is in between
 	bars    *mpb.Progress // nil where there is no terminal
 	going   map[string]*mpb.Bar
 	what    map[string]*atomic.Pointer[string] // what a bar says; mpb reads it from a goroutine of its own
@@ -28,7 +50,7 @@ type progress struct {
 }
 
 func newProgress(stderr io.Writer) *progress {
-	p := &progress{out: stderr, going: map[string]*mpb.Bar{}, what: map[string]*atomic.Pointer[string]{}, quiet: map[string]time.Time{}}
+	p := &progress{out: stderr, stderr: stderr, going: map[string]*mpb.Bar{}, what: map[string]*atomic.Pointer[string]{}, quiet: map[string]time.Time{}}
 	if isTerminal(stderr) && os.Getenv("TERM") != "dumb" {
 		p.bars = mpb.New(mpb.WithOutput(stderr), mpb.WithWidth(30), mpb.WithRefreshRate(200*time.Millisecond))
 		p.out = p.bars
@@ -106,8 +128,12 @@ func (p *progress) close() {
 	}
 	if p.bars != nil {
 		p.bars.Wait()
-		p.bars = nil
+		p.bars, p.out = nil, p.stderr
 	}
+}
+
+func (p *progress) ended(dir string, _ *results.Record, _ int) {
+	fmt.Fprintf(p.out, "\npacktest: %s: record.json, report.txt, report.html, consoles and configs\n", dir)
 }
 
 // line prints "[ 12s] build s390x pack: ...".

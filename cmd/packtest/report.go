@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -20,7 +21,7 @@ import (
 // reportCmd is `packtest report`.
 type reportCmd struct {
 	ID     string `arg:"" optional:"" default:"latest" help:"A run's ID, its folder or its record; by default the latest."`
-	Format string `help:"text, json, html or markdown." default:"text" placeholder:"FORMAT"`
+	Format string `help:"${formats}." default:"text" placeholder:"FORMAT"`
 	Strict bool   `help:"Exit as the run did: 1 if its verdict says that something is wrong."`
 }
 
@@ -30,6 +31,8 @@ func (reportCmd) Help() string {
   packtest report                                the latest run
   packtest report 20260102-030405 --format html > report.html
   packtest report results/reference/record.json
+  packtest report --format junit > junit.xml     for CI; ktap and b4 are others
+  packtest report --format bench | benchstat -col variant -
 
 The report is made from the record alone, so it works on any machine.`
 }
@@ -92,14 +95,18 @@ func render(out io.Writer, format string, rec *results.Record, colour bool) erro
 
 // checkFormat refuses an unknown format before anything is done for it.
 func checkFormat(format string) error {
+	if !slices.ContainsFunc(report.Formats(), func(f report.Format) bool { return f.Name == format }) {
+		return fault.Inputf("unknown format %q: use one of %s", format, formatNames())
+	}
+	return nil
+}
+
+func formatNames() string {
 	var names []string
 	for _, f := range report.Formats() {
-		if f.Name == format {
-			return nil
-		}
 		names = append(names, f.Name)
 	}
-	return fault.Inputf("unknown format %q: use one of %s", format, strings.Join(names, ", "))
+	return strings.Join(names, ", ")
 }
 
 // colourful tells whether out is a terminal whose user wants colour.

@@ -32,7 +32,8 @@ type runCmd struct {
 	Programs int      `help:"How many programs the load scenario loads, up to 10000." placeholder:"N"`
 	Seed     *uint64  `help:"Seed of sizes, programs and orders." placeholder:"N"`
 	Parallel int      `help:"VMs at once." placeholder:"N"`
-	Format   string   `help:"Format of the report on standard output: text, json, html or markdown." default:"text" placeholder:"FORMAT"`
+	Format   string   `help:"Format of the report on standard output: ${formats}." default:"text" placeholder:"FORMAT"`
+	Progress string   `help:"Progress on standard error: auto, plain lines, or json for one object a line." default:"auto" enum:"auto,plain,json"`
 }
 
 // planFlags are the flags that choose kernels, for every verb that needs one.
@@ -167,7 +168,7 @@ func (c *runCmd) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	progress := newProgress(w.stderr)
+	progress := newListener(c.Progress, w.stderr)
 	l.Events = progress.event
 	rec, err := l.Run(w.ctx, lab.Request{Plan: p, PlanText: text, Command: append([]string{"packtest"}, w.args...)})
 	progress.close()
@@ -188,8 +189,9 @@ func (c *runCmd) Run(w *world) error {
 	if err := render(w.stdout, c.Format, rec, colourful(w.stdout)); err != nil {
 		return err
 	}
-	fmt.Fprintf(w.stderr, "\npacktest: %s: record.json, report.txt, report.html, consoles and configs\n", l.Store.Dir(rec.ID))
-	if code := compare.ExitCode(rec.Verdict); code != 0 {
+	code := compare.ExitCode(rec.Verdict)
+	progress.ended(l.Store.Dir(rec.ID), rec, code)
+	if code != 0 {
 		return exitCode(code)
 	}
 	return nil
