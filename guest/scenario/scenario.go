@@ -39,6 +39,10 @@ func All() []Scenario {
 		{Name: "churn", Help: "load, run and free at random for many generations, to fragmentation and back", Run: churn},
 		{Name: "parallel", Help: "load, run and free on all processors at once, while other programs are run and attached", Run: parallel},
 		{Name: "shapes", Help: "programs of every form the JIT knows: tail calls, callbacks, blinded, larger than a pack, classic ...", Run: shapes},
+		{Name: "limits", Help: "reach net.core.bpf_jit_limit and leave it, and load many beyond it", Run: limits},
+		{Name: "faults", Help: "have every allocation fail in turn, where the kernel has fault injection", Run: faults},
+		{Name: "pressure", Help: "load, run and free while memory is short and in pieces", Run: pressure},
+		{Name: "soak", Help: "the attacks in turn, with new seeds, for a given time", Run: soak},
 		{Name: "itlb", Help: "run hot programs among many in windows that are marked for a tracer", Run: itlb},
 		{Name: "test_bpf", Help: "the kernel's own test suite for the JIT", Run: testBPF},
 	}

@@ -18,7 +18,7 @@ import (
 // each that begins or ends has the dispatcher written anew, while the others run
 // through it.
 func shapeDispatcher(ctx context.Context, s *shapesAttack) error {
-	const threads, turns, repeat = 3, 12, 300
+	const threads, turns, repeat = 3, 5, 200
 	var list []program
 	for i := range 2 * threads {
 		p, err := s.fleet.Of(bpf.XDP, 300+200*i, i)

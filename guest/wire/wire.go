@@ -92,7 +92,8 @@ type ScenarioSpec struct {
 	Hot      int    `json:"hot,omitempty"`      // how many of the loaded programs run, for scenarios that run some
 	Rounds   int    `json:"rounds,omitempty"`   // how often each of those runs
 	Seed     uint64 `json:"seed"`
-	Module   string `json:"module,omitempty"` // path in the guest, for scenarios that load one
+	Seconds  int    `json:"seconds,omitempty"` // how long, for scenarios that go on for a given time
+	Module   string `json:"module,omitempty"`  // path in the guest, for scenarios that load one
 }
 
 // Progress tells how far a scenario has come; it also shows that the guest lives.

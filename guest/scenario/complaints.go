@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package scenario
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"packtest/guest/oracle"
+	"packtest/guest/probe"
+)
+
+// complaints follows the kernel's log while allocations fail on purpose. The
+// kernel tells of each of those at length, which is no fault of its, so that
+// the console gets only errors meanwhile, and warnings are looked for here. An
+// oops turns the console on again by itself.
+type complaints struct {
+	env   *Env
+	log   *probe.KernelLog
+	level string
+}
+
+func newComplaints(env *Env) (*complaints, error) {
+	text, err := os.ReadFile("/proc/sys/kernel/printk")
+	if err != nil {
+		return nil, err
+	}
+	c := &complaints{env: env, level: strings.TrimSpace(string(text))}
+	if c.log, err = env.Kernel.Log(); err != nil {
+		return nil, err
+	}
+	// Errors have level 3; what is shown is below the number.
+	if err := env.Kernel.SetSysctl("kernel.printk", "4"); err != nil {
+		return nil, errors.Join(err, c.log.Close())
+	}
+	return c, nil
+}
+
+// judge reports the warnings since it was last called.
+func (c *complaints) judge(w *watch) error {
+	var lines []string
+	for {
+		r, ok, err := c.log.Next()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		lines = append(lines, r.Text)
+	}
+	w.report(oracle.Complaints(lines))
+	return nil
+}
+
+func (c *complaints) close() error {
+	return errors.Join(c.env.Kernel.SetSysctl("kernel.printk", c.level), c.log.Close())
+}

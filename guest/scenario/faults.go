@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"packtest/guest/bpf"
+	"packtest/guest/oracle"
+	"packtest/guest/probe"
+	"packtest/guest/scenario/fleet"
+	"packtest/guest/wire"
+	"packtest/metric"
+)
+
+const (
+	// maxPoints is at how many points, at most, one operation is made to fail.
+	maxPoints = 600
+	// pointsAtOnce is after how many faults the kernel is held against what it
+	// was: to wait for RCU after each would take most of the time.
+	pointsAtOnce = 8
+)
+
+// operation is something that the kernel does for programs, and that can fail
+// at any allocation it makes.
+type operation struct {
+	name string
+	// call does it with raw system calls alone, and returns the error's number.
+	call func() unix.Errno
+	// check says what is wrong after it succeeded, in spite of a fault or without.
+	check func() (string, error)
+	// undo takes it back. It may be called after a failure too.
+	undo func()
+}
+
+// site is where faults are injected.
+type site struct {
+	name   string
+	choose func(*probe.Faults) error
+}
+
+// faults has every allocation fail that loading a program takes, one after the
+// other, until the load succeeds, and the same for running one through the
+// dispatcher and for putting a classic filter on a socket. Then the functions
+// that may be made to fail: those that write code, above all. Whatever fails,
+// nothing may be left behind, and the kernel has nothing to complain about.
+//
+// Samples: faults_injected for each site and operation; attack_loads, _runs, _looks.
+func faults(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
+	injector, err := env.Kernel.Faults()
+	if errors.Is(err, probe.ErrNoFaults) {
+		env.Report.Unmeasured("faults_injected", err.Error())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a, err := env.newAttack(ctx, spec, 64)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.close(ctx)) }()
+	defer func() { err = errors.Join(err, injector.Off()) }()
+	f, err := newFaultAttack(a, injector)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	operations, err := f.operations()
+	if err != nil {
+		return err
+	}
+	for _, s := range f.sites() {
+		for _, op := range operations {
+			if err := f.inject(ctx, s, op); err != nil {
+				return fmt.Errorf("%s, %s: %w", s.name, op.name, err)
+			}
+		}
+		if err := a.watch.look(ctx); err != nil {
+			return err
+		}
+	}
+	if err := f.log.judge(a.watch); err != nil {
+		return err
+	}
+	return a.finish(ctx)
+}
+
+// faultAttack makes calls fail.
+type faultAttack struct {
+	*attack
+	injector *probe.Faults
+	log      *complaints
+	// xdp is a program for the dispatcher, which stays.
+	xdp program
+}
+
+func newFaultAttack(a *attack, injector *probe.Faults) (*faultAttack, error) {
+	f := &faultAttack{attack: a, injector: injector}
+	p, err := a.fleet.Of(bpf.XDP, 600, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.set.load(a.env, p); err != nil {
+		return nil, err
+	}
+	a.loads++
+	f.xdp = a.set.programs[0]
+	f.log, err = newComplaints(a.env)
+	return f, err
+}
+
+func (f *faultAttack) close() error { return f.log.close() }
+
+// sites returns where this kernel can inject faults.
+func (f *faultAttack) sites() []site {
+	list := []site{{"slab", (*probe.Faults).Slab}, {"pages", (*probe.Faults).Pages}}
+	if f.env.Arch == "x86_64" && exists("/proc/lockdep_stats") {
+		f.env.Report.Unmeasured("faults_injected", "functions: the injector sits in a breakpoint and draws a random number there, about which lockdep complains")
+		return list
+	}
+	n := len(list)
+	for _, name := range f.injector.Functions {
+		// What an allocator calls to get, write, protect and give back code.
+		if slices.ContainsFunc([]string{"bpf_arch_text_", "bpf_jit_", "bpf_prog_pack_", "bpf_arch_pack_", "set_memory_", "module_alloc", "text_poke_"},
+			func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			list = append(list, site{name, func(p *probe.Faults) error { return p.Function(name, unix.ENOMEM) }})
+		}
+	}
+	if len(list) == n {
+		f.env.Report.Unmeasured("faults_injected", "functions: none that writes, protects or allocates code may be made to fail in this kernel")
+	}
+	return list
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// operations prepares what is made to fail.
+func (f *faultAttack) operations() ([]operation, error) {
+	small, err := f.fleet.Of(bpf.SocketFilter, 400, 1)
+	if err != nil {
+		return nil, err
+	}
+	list := []operation{f.loading("load", small)}
+	// One with subprograms takes another way through the JIT.
+	for i := range f.n {
+		p, err := f.fleet.Program(i)
+		if err != nil {
+			return nil, err
+		}
+		if p.Functions > 2 && p.TargetBytes < 3000 && p.Type != bpf.Kprobe {
+			list = append(list, f.loading("load_subprograms", p))
+			break
+		}
+	}
+	// Only repeated runs go through the dispatcher.
+	run := bpf.NewRunOnce(f.xdp.fd, make([]byte, f.xdp.Packet()), 2)
+	var answer uint32
+	list = append(list, operation{
+		name: "run_xdp",
+		call: func() (errno unix.Errno) { answer, errno = run.Call(); return errno },
+		check: func() (string, error) {
+			return differs("the XDP program", answer, f.xdp.Answer), nil
+		},
+		undo: func() {},
+	})
+	return list, nil
+}
+
+func differs(what string, got, want uint32) string {
+	if got == want {
+		return ""
+	}
+	return fmt.Sprintf("%s answered %#x, must be %#x", what, got, want)
+}
+
+// loading is the operation of loading p.
+func (f *faultAttack) loading(name string, p fleet.Program) operation {
+	once := bpf.NewLoadOnce(p.Type, p.Name, p.Code)
+	fd := -1
+	packet, ctxOut := make([]byte, 4096), make([]byte, 512)
+	return operation{
+		name: name,
+		call: func() (errno unix.Errno) { fd, errno = once.Call(); return errno },
+		check: func() (string, error) {
+			f.loads++
+			f.env.Loads++
+			got, err := runPacket(program{p, fd}, packet, ctxOut)
+			return differs("the program", got, p.Answer), err
+		},
+		undo: func() {
+			if fd >= 0 {
+				unix.Close(fd)
+			}
+			fd = -1
+		},
+	}
+}
+
+// inject has op fail at one point of s after the other.
+func (f *faultAttack) inject(ctx context.Context, s site, op operation) (err error) {
+	if err := s.choose(f.injector); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.injector.Off()) }()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	thread, err := f.injector.Thread()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, thread.Close()) }()
+	// Once without a fault: what is allocated once and kept is there then.
+	if errno := op.call(); errno != 0 {
+		return fmt.Errorf("without any fault: %w", errno)
+	}
+	op.undo()
+	before, err := f.steady(ctx)
+	if err != nil {
+		return err
+	}
+	injected, first := 0, 1
+	for nth := 1; nth <= maxPoints; nth++ {
+		hit, err := f.point(thread, op, s, nth)
+		if err != nil {
+			return err
+		}
+		if hit {
+			injected++
+		}
+		if nth%pointsAtOnce == 0 || !hit {
+			if err := f.compare(ctx, before, fmt.Sprintf("%s failed at points %d to %d of %s", op.name, first, nth, s.name)); err != nil {
+				return err
+			}
+			if err := f.log.judge(f.watch); err != nil {
+				return err
+			}
+			first = nth + 1
+		}
+		f.env.Report.Progress(nth, 0, "faults")
+		if !hit {
+			break
+		}
+	}
+	if injected == maxPoints {
+		return fmt.Errorf("still failing at point %d", maxPoints)
+	}
+	f.env.Report.Sample(metric.New("faults_injected", map[string]string{"site": s.name, "operation": op.name}, float64(injected)))
+	return nil
+}
+
+// point has op fail at one point, and says whether there is such a point.
+func (f *faultAttack) point(thread *probe.ThreadFaults, op operation, s site, nth int) (bool, error) {
+	for {
+		var errno unix.Errno
+		hit, err := thread.During(nth, func() { errno = op.call() })
+		if err != nil {
+			return false, err
+		}
+		switch {
+		case errno == unix.EAGAIN || errno == unix.EINTR:
+			// The verifier gave way to a signal.
+			op.undo()
+			continue
+		case errno != 0 && !hit:
+			return false, fmt.Errorf("without any fault: %w", errno)
+		case errno == 0:
+			// Some allocations may fail.
+			what, err := op.check()
+			f.runs++
+			op.undo()
+			if err != nil {
+				return false, err
+			}
+			if what != "" {
+				f.watch.report([]wire.Finding{{Kind: "wrong-answer", Title: "programs give wrong answers after a fault",
+					Evidence: fmt.Sprintf("%s, with a fault at point %d of %s: %s", op.name, nth, s.name, what)}})
+			}
+		default:
+			op.undo()
+		}
+		return hit, nil
+	}
+}
+
+// steadyState is what a failing operation must leave as it was.
+type steadyState struct{ charged, programs, executable int64 }
+
+func (f *faultAttack) state() (steadyState, error) {
+	n, err := countPrograms()
+	if err != nil {
+		return steadyState{}, err
+	}
+	charged, err := f.reader.charged()
+	if err != nil {
+		return steadyState{}, err
+	}
+	executable, err := f.watch.executable()
+	return steadyState{charged, int64(n), executable}, err
+}
+
+// steady waits until the state doesn't change for a while, and returns it.
+func (f *faultAttack) steady(ctx context.Context) (steadyState, error) {
+	last, err := f.state()
+	for same := 0; err == nil && same < 3; {
+		time.Sleep(30 * time.Millisecond)
+		var now steadyState
+		if now, err = f.state(); now == last {
+			same++
+		} else {
+			last, same = now, 0
+		}
+		if ctx.Err() != nil {
+			return last, ctx.Err()
+		}
+	}
+	return last, err
+}
+
+// compare holds the state against what it was, when what is freed is freed.
+func (f *faultAttack) compare(ctx context.Context, before steadyState, after string) error {
+	var now steadyState
+	deadline := time.Now().Add(freeing)
+	for wait := time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+		var err error
+		if now, err = f.state(); err != nil {
+			return err
+		}
+		if now == before || time.Now().After(deadline) {
+			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		time.Sleep(wait)
+	}
+	f.watch.report(oracle.Returned([]oracle.Figure{
+		{Name: "programs", Title: "programs are left behind by a call that failed", Unit: "programs", Was: before.programs, Is: now.programs},
+		{Name: "bpf_jit_current", Title: "the charge for JIT memory is not what it was before a call that failed", Unit: "bytes", Was: before.charged, Is: now.charged},
+		{Name: "executable memory", Title: "executable memory is not what it was before a call that failed", Unit: "bytes", Was: before.executable, Is: now.executable},
+	}, after))
+	return nil
+}
