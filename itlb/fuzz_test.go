@@ -104,6 +104,10 @@ func FuzzModel(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
+		if lower, upper := total(func(p Part) uint64 { return models[0].Misses(Cold, p) + models[0].Misses(Warm, p) }),
+			total(func(p Part) uint64 { return models[1].Misses(Cold, p) + models[1].Misses(Warm, p) }); lower > upper {
+			t.Errorf("%+v: %d misses with flushes ignored, %d with full ones, under LRU", g, lower, upper)
+		}
 		for _, m := range models {
 			misses, walks := naiveMisses(m.Geometry, m.Bound, pages, events)
 			for id, page := range bank.list {
