@@ -59,6 +59,12 @@ type Change struct {
 	// Effect is Cliff's delta, from -1 (every head value is below every base
 	// value) to 1; null where no test was made.
 	Effect *float64 `json:"effect,omitempty"`
+	// Shift is by how much head is estimated to lie above base (Hodges and
+	// Lehmann), in the metric's unit, and ShiftLow and ShiftHigh are its 95 %
+	// interval; null where no test was made, or from too few values.
+	Shift     *float64 `json:"shift,omitempty"`
+	ShiftLow  *float64 `json:"shift_low,omitempty"`
+	ShiftHigh *float64 `json:"shift_high,omitempty"`
 	// Verdict is what became of the metric, and Why says it in a few words.
 	Verdict Outcome `json:"verdict"`
 	Why     string  `json:"why"`

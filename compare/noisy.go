@@ -41,6 +41,11 @@ func judgeFamily(tested []*Change) {
 		p := uTest(c.Base, c.Head)
 		e := cliff(c.Base, c.Head)
 		c.P, c.Effect = &p, &e
+		shift, low, high, ok := hodgesLehmann(c.Base, c.Head)
+		c.Shift = &shift
+		if ok {
+			c.ShiftLow, c.ShiftHigh = &low, &high
+		}
 	}
 	holm(tested)
 	for _, c := range tested {
@@ -110,8 +115,13 @@ func judgeTested(c *Change, family int) {
 	default:
 		c.Verdict = Inconclusive
 		c.Why = fmt.Sprintf("medians more than %g %% apart, but p=%.2f", r.Tolerance*100, *c.P)
-		if n < enough {
-			c.Why += fmt.Sprintf("; %d values a side would tell", enough)
+		switch do := wouldDo(*c.Effect, alpha/float64(family)); {
+		case do == 0:
+			c.Why += "; so alike that more values would hardly tell"
+		case math.Abs(*c.Effect) == 1:
+			c.Why += fmt.Sprintf("; %d values a side would tell", do)
+		default:
+			c.Why += fmt.Sprintf("; if that is real, about %d values a side would tell", max(do, n+1))
 		}
 	}
 }

@@ -205,9 +205,17 @@ func valueCell(c compare.Change, ok bool) Cell {
 	return cell
 }
 
+// shiftHint says how far a noisy metric is estimated to have moved.
+func shiftHint(c compare.Change) string {
+	if c.ShiftLow == nil || c.ShiftHigh == nil {
+		return ""
+	}
+	return fmt.Sprintf("; shifted by %s, with 95 %% confidence between %s and %s", signed(c.Unit, *c.Shift), signed(c.Unit, *c.ShiftLow), signed(c.Unit, *c.ShiftHigh))
+}
+
 // changeCell writes a change, and returns the sign in it that a note explains.
 func changeCell(c compare.Change) (cell Cell, sign string) {
-	cell = Cell{Hint: c.Why}
+	cell = Cell{Hint: c.Why + shiftHint(c)}
 	switch c.Verdict {
 	case compare.Missing, "":
 		return cell, ""
