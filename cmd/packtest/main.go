@@ -54,6 +54,7 @@ func interruptible(parent context.Context, stderr io.Writer) (context.Context, f
 type cli struct {
 	Run     runCmd     `cmd:"" help:"Build the kernels, boot them, measure and compare."`
 	Report  reportCmd  `cmd:"" help:"Show a run again, in any format."`
+	Compare compareCmd `cmd:"" help:"Compare two runs, or two sides of one."`
 	History historyCmd `cmd:"" help:"List the runs."`
 	Defects defectsCmd `cmd:"" help:"Put defects into the series and see whether they are found."`
 	Shell   shellCmd   `cmd:"" help:"Boot one kernel and look around in it."`

@@ -59,6 +59,11 @@ func scriptParams(dir string) testscript.Params {
 		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
+			reference, err := filepath.Abs("../../results/reference")
+			if err != nil {
+				return err
+			}
+			env.Setenv("REFERENCE", reference)
 			// For scripts that take everything else out of PATH.
 			for _, dir := range filepath.SplitList(env.Getenv("PATH")) {
 				if _, err := os.Stat(filepath.Join(dir, "packtest")); err == nil {
