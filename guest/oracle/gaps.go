@@ -93,6 +93,10 @@ func (g *gaps) gap(start, end uint64, last, next *Image, limit uint64) {
 		if at += g.illegal(at, end); at >= end {
 			return
 		}
+		if r, ok := g.others(at); ok {
+			at = r.End
+			continue
+		}
 		word := at &^ (headerBytes - 1)
 		if size, ok := g.header(word, end, next); ok && !header {
 			header = true
@@ -104,9 +108,12 @@ func (g *gaps) gap(start, end uint64, last, next *Image, limit uint64) {
 		}
 		garbage := at
 		for at < end && g.byte(at) != g.t.Illegal {
+			if _, ok := g.others(at); ok {
+				break
+			}
 			at++
 		}
-		if !g.excused(garbage, at) {
+		if !g.unchanged(garbage, at) {
 			g.garbage = append(g.garbage, g.tell(garbage, at, last, next))
 		}
 	}
@@ -153,28 +160,21 @@ func (g *gaps) exceptions(start, end uint64, im *Image) uint64 {
 	return start
 }
 
-// excused says whether bytes that are no illegal instructions are somebody else's.
-func (g *gaps) excused(start, end uint64) bool {
-	for addr := start; addr < end; addr++ {
-		if !g.others(addr) && !g.unchanged(addr) {
-			return false
-		}
-	}
-	return true
-}
-
-func (g *gaps) others(addr uint64) bool {
+// others returns somebody else's range at addr, if there is one.
+func (g *gaps) others(addr uint64) (Range, bool) {
 	for _, r := range g.other {
 		if r.contains(addr) {
-			return true
+			return r, true
 		}
 	}
-	return false
+	return Range{}, false
 }
 
-func (g *gaps) unchanged(addr uint64) bool {
-	return g.before != nil && addr >= g.before.Start && addr < g.before.End() &&
-		g.before.Bytes[addr-g.before.Start] == g.byte(addr)
+// unchanged says whether all bytes from start to end are what they were before.
+func (g *gaps) unchanged(start, end uint64) bool {
+	b := g.before
+	return b != nil && start >= b.Start && end <= b.End() &&
+		bytes.Equal(b.Bytes[start-b.Start:end-b.Start], g.span.Bytes[start-g.span.Start:end-g.span.Start])
 }
 
 func (g *gaps) tell(start, end uint64, last, next *Image) string {

@@ -93,6 +93,10 @@ func TestGapsExcuses(t *testing.T) {
 	heard(t, "both", Gaps(text, span, images, other, &before))
 	heard(t, "not there before", Gaps(text, span, images, other, nil), garbage+"|0xffffffffa0000100")
 	heard(t, "not another's", Gaps(text, span, images, nil, &before), garbage+"|0xffffffffa0000140")
+	// Right before a header, without an illegal instruction in between.
+	side := Span{at, bytes.Clone(span.Bytes)}
+	copy(side.Bytes[0x70:], "a trampoline....")
+	heard(t, "beside a header", Gaps(text, side, images, append(other, Range{at + 0x70, at + 0x80}), &before))
 	span.Bytes[0x101] = 'O'
 	heard(t, "changed since", Gaps(text, span, images, other, &before), garbage+"|0xffffffffa0000100")
 }

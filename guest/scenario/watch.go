@@ -280,6 +280,9 @@ func (w *watch) aliases(images []oracle.Image) ([]oracle.Alias, error) {
 			}
 		}
 	}
+	if len(list) == 0 && len(images) > 0 {
+		return nil, errors.New("no page of code was found in the direct map")
+	}
 	return list, nil
 }
 
