@@ -63,9 +63,9 @@ type Trace struct {
 	// Translations is how many distinct page-table leaves mapped them: the
 	// entries that a TLB needs to hold everything. Every Part for itself; a
 	// large leaf that is used by two counts in both.
-	Translations [parts]int
+	Translations [parts]Leaves
 	// AllTranslations counts each once.
-	AllTranslations int
+	AllTranslations Leaves
 	// Fetches counts the arrivals at a page from another, by Lap and Part.
 	Fetches [laps][parts]uint64
 	// Instructions executed, by Lap.
@@ -73,6 +73,17 @@ type Trace struct {
 	// Flushes counts by trace.FlushKind.
 	Flushes map[trace.FlushKind]uint64
 	Events  uint64
+}
+
+// Leaves counts page-table leaves: of 4 KiB, and larger ones.
+type Leaves struct{ Small, Large int }
+
+func (l *Leaves) count(t translation) {
+	if t.large() {
+		l.Large++
+	} else {
+		l.Small++
+	}
 }
 
 // Analyse reads one window's events and makes everything of them in one pass.
@@ -197,7 +208,9 @@ func (b *Bank) trace() Trace {
 		t.Flushes[k] = b.flushes[k]
 	}
 	v := b.views[asIs]
-	t.AllTranslations = len(v.list)
+	for _, leaf := range v.list {
+		t.AllTranslations.count(leaf)
+	}
 	type use struct {
 		part Part
 		tag  uint32
@@ -208,7 +221,7 @@ func (b *Bank) trace() Trace {
 		t.Pages[part]++
 		if u := (use{part, v.tagOf[id]}); !used[u] {
 			used[u] = true
-			t.Translations[part]++
+			t.Translations[part].count(v.list[u.tag])
 		}
 		for lap := range laps {
 			t.Fetches[lap][part] += b.fetches[lap][id]

@@ -110,10 +110,8 @@ func (v *level) access(tag uint32) bool {
 
 // toHead makes slot the one that was used last; h is the head so far.
 func (v *level) toHead(h, slot, set int32) {
-	if v.slots[h].prev != slot {
-		v.unlink(slot)
-		v.before(h, slot)
-	}
+	v.unlink(slot)
+	v.before(h, slot)
 	v.head[set] = slot
 }
 

@@ -62,12 +62,21 @@ func (s *sampler) trace(r *Result) {
 	for _, p := range []Part{BPF, Kernel, User} {
 		s.add("itlb_trace_pages", float64(r.Trace.Pages[p]), "part", p.String())
 	}
-	s.add("itlb_trace_translations", float64(r.Trace.Translations[BPF]), "part", BPF.String())
-	s.add("itlb_trace_translations", float64(r.Trace.AllTranslations), "part", "all")
+	s.leaves(BPF.String(), r.Trace.Translations[BPF])
+	s.leaves("all", r.Trace.AllTranslations)
 	s.split("itlb_trace_transitions_per_run", perRun(r, Warm), func(p Part) uint64 { return r.Trace.Fetches[Warm][p] })
 	f := r.Trace.Flushes
 	s.add("itlb_trace_flushes", float64(f[trace.FlushAll]+f[trace.FlushNonGlobal]), "seen", "fully")
 	s.add("itlb_trace_flushes", float64(f[trace.FlushPage]+f[trace.FlushUnknown]), "seen", "partly")
+}
+
+func (s *sampler) leaves(part string, l Leaves) {
+	for _, c := range []struct {
+		page string
+		n    int
+	}{{"4k", l.Small}, {"large", l.Large}, {"all", l.Small + l.Large}} {
+		s.add("itlb_trace_translations", float64(c.n), "part", part, "page", c.page)
+	}
 }
 
 func (s *sampler) model(r *Result, m *Model) {

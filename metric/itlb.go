@@ -9,7 +9,7 @@ func itlb() []Def {
 	return []Def{
 		{Name: "itlb_trace_pages", Unit: "pages", Better: Lower, Exact: true, Tier: Layout, Labels: window("part"),
 			Help: "Distinct 4 KiB pages that instructions were fetched from in a traced window."},
-		{Name: "itlb_trace_translations", Unit: "mappings", Better: Lower, Exact: true, Tier: Layout, Labels: window("part"),
+		{Name: "itlb_trace_translations", Unit: "mappings", Better: Lower, Exact: true, Tier: Layout, Labels: window("part", "page"),
 			Help: "Distinct page-table leaf entries that mapped those pages: the TLB entries it takes to hold all of them."},
 		{Name: "itlb_trace_transitions_per_run", Unit: "transitions/run", Better: Neither, Exact: true, Tier: Layout, Labels: window("part"),
 			Help: "Arrivals at a page from another, per program run, without the first round."},
