@@ -54,10 +54,18 @@ func (m *Machine) args(interactive bool) []string {
 	if m.Deterministic {
 		args = append(args, "-icount", "shift=0,sleep=off", "-seed", "1",
 			"-rtc", "base=2024-01-01T00:00:00,clock=vm")
+		// Requests to a virtio device are otherwise handed to another thread of
+		// QEMU's, and the guest goes on for as many instructions as chance has it
+		// before the answer.
+		proxy := map[string]string{"x86_64": "virtio-mmio", "s390x": "virtio-serial-ccw"}[m.Arch]
+		args = append(args, "-global", proxy+".ioeventfd=off")
 	} else {
 		// It answers when the host comes to it, so a deterministic guest has to
 		// do with the processor's own generator, which the seed makes repeat itself.
 		args = append(args, "-object", "rng-builtin,id=rng", "-device", d("virtio-rng")+",rng=rng")
+	}
+	if m.Plugin != "" {
+		args = append(args, "-plugin", m.Plugin)
 	}
 	return append(args, m.ExtraArgs...)
 }

@@ -51,7 +51,10 @@ type Machine struct {
 	// once. Only with TCG.
 	Deterministic bool
 	Limits        Limits
-	// ExtraArgs are added to QEMU's arguments, such as -plugin.
+	// Plugin is the value of QEMU's -plugin, if one is to be loaded. Only with TCG:
+	// under KVM plugins load and see nothing.
+	Plugin string
+	// ExtraArgs are added to QEMU's arguments.
 	ExtraArgs []string
 
 	tscKHz int
@@ -122,6 +125,9 @@ func (m *Machine) prepare() error {
 		}
 		if m.Deterministic {
 			return fault.Inputf("a deterministic run needs TCG, not KVM")
+		}
+		if m.Plugin != "" {
+			return fault.Inputf("a plugin that traces instructions needs TCG: KVM shows it none")
 		}
 	}
 	for what, path := range map[string]string{"kernel": m.Kernel, "initramfs": m.Initrd} {
