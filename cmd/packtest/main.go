@@ -52,6 +52,7 @@ func interruptible(parent context.Context, stderr io.Writer) (context.Context, f
 
 // cli is every verb and what they have in common.
 type cli struct {
+	Init    initCmd    `cmd:"" help:"Write a plan file with comments."`
 	Run     runCmd     `cmd:"" help:"Build the kernels, boot them, measure and compare."`
 	Report  reportCmd  `cmd:"" help:"Show a run again, in any format."`
 	Compare compareCmd `cmd:"" help:"Compare two runs, or two sides of one."`
@@ -111,7 +112,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var c cli
 	parser, err := kong.New(&c, kong.Name("packtest"),
 		kong.Description("Is a series that changes how BPF programs get executable memory right on x86_64 and s390x, and what does it buy?"),
-		kong.Writers(stdout, stderr), kong.Vars{"version": "packtest " + version, "scenarios": strings.Join(plan.Scenarios(), ", "), "formats": formatNames()},
+		kong.Writers(stdout, stderr), kong.Vars{"version": "packtest " + version, "scenarios": strings.Join(plan.Scenarios(), ", "), "formats": formatNames(), "planfile": plan.FileName},
 		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Exit(func(code int) { panic(helpAsked(code)) }))
 	if err != nil {

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"packtest/internal/cache"
+	"packtest/internal/fault"
+)
+
+// initCmd is `packtest init`.
+type initCmd struct {
+	planFlags
+	File  string `arg:"" optional:"" default:"${planfile}" help:"Where to write it; - is standard output."`
+	Force bool   `help:"Replace a file that is there."`
+}
+
+// Help is shown by --help.
+func (initCmd) Help() string {
+	return `Writes a plan file with comments: what packtest run does without one, or with
+the same flags.
+
+Examples:
+  packtest init
+  packtest init --tree ~/bpf-next@v6 --series v6.mbox
+  packtest run --plan packtest.toml`
+}
+
+// Run writes the plan.
+func (c *initCmd) Run(w *world) error {
+	p, _, err := c.planFlags.load("")
+	if err != nil {
+		return err
+	}
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	text := p.TOML()
+	if c.File == "-" {
+		fmt.Fprint(w.stdout, text)
+		return nil
+	}
+	if _, err := os.Lstat(c.File); !errors.Is(err, fs.ErrNotExist) && !c.Force {
+		return fault.WithHint(fault.Inputf("init: %s is there already", c.File), "--force replaces it")
+	}
+	if err := cache.WriteFile(c.File, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("init: %w", err)
+	}
+	fmt.Fprintf(w.stderr, "packtest: %s is written; packtest run --plan %s\n", c.File, c.File)
+	return nil
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// FileName is what a plan file is called where nobody says otherwise.
+const FileName = "packtest.toml"
+
+// TOML writes the plan as a plan file with comments. Parse reads it back.
+func (p *Plan) TOML() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	about := func(text string) {
+		for _, l := range strings.Split(text, "\n") {
+			line("# %s", l)
+		}
+	}
+	about(fmt.Sprintf("What packtest runs: packtest run --plan %s\nWhat is left out is as packtest has it; a list that is given replaces its list.", FileName))
+	line("")
+	about("Kernel source: debian:PACKAGE (in /usr/src), debian:SUITE/PACKAGE, the path of a\ntarball, or tree:PATH[@REV], a git tree of your own, which is not changed.")
+	line("base = %s", quote(p.Base))
+	about("Any of " + strings.Join(Architectures(), ", ") + ".")
+	line("arches = %s", quoteAll(p.Arches))
+	about("Kernel configuration, one of " + strings.Join(Configs(), ", ") + ": measure is small and fast, debug watches itself.")
+	line("config = %s", quote(p.Config))
+	line("")
+	about("The verdict is on the candidate, compared with the baseline.")
+	line("baseline = %s", quote(p.Baseline))
+	line("candidate = %s", quote(p.Candidate))
+	line("")
+	about("How often each kernel is booted for what is timed. Fewer than five can't tell\ndifferences apart; more tell smaller ones.")
+	line("boots = %d", p.Boots)
+	about("VMs at once; 0 is one for each processor.")
+	line("parallel = %d", p.Parallel)
+	about("What programs, their sizes and orders are made from.")
+	line("seed = %d", p.Seed)
+	line("")
+	line("[vm]")
+	line("cpus = %d", p.VM.CPUs)
+	line("memory_mib = %d", p.VM.MemoryMiB)
+	about("One of " + strings.Join(Accelerators(), ", ") + ".")
+	line("accelerator = %s", quote(p.VM.Accelerator))
+	line("")
+	about("Variants: a name, and the series that stand on the base, in order. An element\nis \"nopack\" or \"bpf-prog-pack\", which packtest carries, the path of a folder of\npatches or of an mbox (beginning with ./ or /), or \"range:BASE..HEAD\" in the\nbase's tree. Without a stack it is the base as it is.")
+	for _, v := range p.Variants {
+		line("[[variant]]")
+		line("name = %s", quote(v.Name))
+		if len(v.Stack) > 0 {
+			line("stack = %s", quoteAll(v.Stack))
+		}
+		line("")
+	}
+	about("Scenarios, run in this order: " + strings.Join(Scenarios(), ", ") + ".\nload takes programs, directmap steps: numbers of programs.")
+	for i, s := range p.Scenarios {
+		if i > 0 {
+			line("")
+		}
+		line("[[scenario]]")
+		line("name = %s", quote(s.Name))
+		if s.Programs != 0 {
+			line("programs = %d", s.Programs)
+		}
+		if len(s.Steps) > 0 {
+			line("steps = [%s]", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(s.Steps)), ", "), "[]"))
+		}
+	}
+	return b.String()
+}
+
+// quote writes a string as TOML has it. JSON's escapes are TOML's too.
+func quote(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return `""` // there is no string that JSON can't write
+	}
+	return strings.ReplaceAll(string(b), "\x7f", `\u007f`)
+}
+
+func quoteAll(list []string) string {
+	q := make([]string, len(list))
+	for i, s := range list {
+		q[i] = quote(s)
+	}
+	return "[" + strings.Join(q, ", ") + "]"
+}
