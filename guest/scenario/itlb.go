@@ -210,8 +210,11 @@ func (w *windows) all(ctx context.Context, sizes []int, rounds int) (err error) 
 	if err := before.same(after); err != nil {
 		return fmt.Errorf("windows %d to %d: %w", made[0].Number, w.number, err)
 	}
-	for _, m := range made {
-		m.Kernel, m.User = after.kernel, after.user
+	for i, m := range made {
+		m.Memory = made[0].Number
+		if i == 0 {
+			m.Kernel, m.User, m.Images = after.kernel, after.user, w.images()
+		}
 		w.env.Report.Window(m)
 	}
 	return nil
@@ -234,7 +237,10 @@ func testRuns(programs []program) *loop {
 // returns lacks what could be executed.
 func (w *windows) window(ctx context.Context, form string, hot, rounds int, l *loop) (wire.Window, error) {
 	w.number++
-	m := wire.Window{Number: w.number, Form: form, Loaded: len(w.set.programs), Hot: hot, Rounds: rounds, Images: w.images(hot)}
+	m := wire.Window{Number: w.number, Form: form, Loaded: len(w.set.programs), Hot: hot, Rounds: rounds}
+	for _, i := range w.order[:hot] {
+		m.HotIDs = append(m.HotIDs, w.infos[i].ID)
+	}
 	if err := ctx.Err(); err != nil {
 		return m, err
 	}
@@ -285,15 +291,12 @@ func (w *windows) count(hot, rounds int) (uint64, error) {
 	return runs, nil
 }
 
-func (w *windows) images(hot int) []wire.HotImage {
-	isHot := map[int]bool{}
-	for _, i := range w.order[:hot] {
-		isHot[i] = true
-	}
-	var list []wire.HotImage
-	for i, in := range w.infos {
+// images is the code of all programs.
+func (w *windows) images() []wire.LoadedImage {
+	var list []wire.LoadedImage
+	for _, in := range w.infos {
 		for _, f := range in.Functions {
-			list = append(list, wire.HotImage{Start: f.Address, Bytes: uint64(f.Bytes), ID: in.ID, Hot: isHot[i]})
+			list = append(list, wire.LoadedImage{Start: f.Address, Bytes: uint64(f.Bytes), ID: in.ID})
 		}
 	}
 	return list

@@ -150,13 +150,18 @@ type Window struct {
 	Hot    int    `json:"hot"`    // programs that run, each once a round
 	Rounds int    `json:"rounds"` // rounds between the marks, with a lap mark between two
 	Runs   uint64 `json:"runs"`   // program runs in all, as the kernel or the programs' own answers count them
+	// HotIDs are the kernel's IDs of the programs that run, in their order.
+	HotIDs []uint32 `json:"hot_ids"`
+	// Memory is the number of the window, this one or an earlier one, whose
+	// Kernel, User and Images are those of this one; any other has none itself.
+	Memory int `json:"memory"`
 	// Kernel is the kernel's executable memory, from its page tables; equal
 	// before and after the window.
-	Kernel []Mapped `json:"kernel"`
+	Kernel []Mapped `json:"kernel,omitempty"`
 	// User is the executable memory of the process that drives the window.
-	User []Mapped `json:"user"`
+	User []Mapped `json:"user,omitempty"`
 	// Images is the code of every loaded program.
-	Images []HotImage `json:"images"`
+	Images []LoadedImage `json:"images,omitempty"`
 }
 
 // Mapped is a range of virtual addresses under page-table leaves of one size.
@@ -166,12 +171,11 @@ type Mapped struct {
 	PageBytes uint64 `json:"page_bytes"`
 }
 
-// HotImage is one function's code at its address.
-type HotImage struct {
+// LoadedImage is one function's code at its address.
+type LoadedImage struct {
 	Start uint64 `json:"start"`
 	Bytes uint64 `json:"bytes"`
-	ID    uint32 `json:"id"`            // the kernel's program ID
-	Hot   bool   `json:"hot,omitempty"` // it runs in the window
+	ID    uint32 `json:"id"` // the kernel's program ID
 }
 
 // End closes a scenario. Error is set if the scenario itself could not be
