@@ -4,6 +4,7 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,8 @@ type boot struct {
 	job    wire.Job
 	// keep is set if the outcome belongs to the kernel image and is kept with it.
 	keep bool
+	// traced is set if the job comes with the guest, and what it fetches is traced.
+	traced bool
 }
 
 // testModule is where a guest finds the kernel's own JIT suite.
@@ -37,9 +40,9 @@ const testModule = "/lib/modules/test_bpf.ko"
 // schedule lists the boots of a plan: the direct map, which only a fresh kernel
 // shows, then the timed scenarios round by round with the variants interleaved,
 // so that a machine that slows down slows all of them, then the attacks together,
-// and last the kernel's own suite, which belongs to the image.
+// and last what belongs to the image: the trace, and the kernel's own suite.
 func schedule(p *plan.Plan, cells []*cell) []*boot {
-	var fresh, rounds, attacks, kept []wire.ScenarioSpec
+	var fresh, rounds, attacks, traced, kept []wire.ScenarioSpec
 	for _, s := range p.Scenarios {
 		spec := p.Spec(s)
 		switch {
@@ -47,6 +50,8 @@ func schedule(p *plan.Plan, cells []*cell) []*boot {
 			rounds = append(rounds, spec)
 		case plan.IsAttack(s.Name):
 			attacks = append(attacks, spec)
+		case s.Name == tracedScenario:
+			traced = append(traced, spec)
 		case s.Name == "test_bpf":
 			spec.Module = testModule
 			kept = append(kept, spec)
@@ -56,7 +61,7 @@ func schedule(p *plan.Plan, cells []*cell) []*boot {
 	}
 	var boots []*boot
 	count := map[*cell]int{}
-	add := func(scenarios []wire.ScenarioSpec, keep bool) {
+	add := func(scenarios []wire.ScenarioSpec, like boot) {
 		if len(scenarios) == 0 {
 			return
 		}
@@ -65,15 +70,18 @@ func schedule(p *plan.Plan, cells []*cell) []*boot {
 				continue
 			}
 			count[c]++
-			boots = append(boots, &boot{cell: c, number: count[c], job: wire.Job{Scenarios: scenarios}, keep: keep})
+			b := like
+			b.cell, b.number, b.job = c, count[c], wire.Job{Scenarios: scenarios}
+			boots = append(boots, &b)
 		}
 	}
-	add(fresh, false)
+	add(fresh, boot{})
 	for range p.Boots {
-		add(rounds, false)
+		add(rounds, boot{})
 	}
-	add(attacks, false)
-	add(kept, true)
+	add(attacks, boot{})
+	add(traced, boot{keep: true, traced: true})
+	add(kept, boot{keep: true})
 	return boots
 }
 
@@ -96,10 +104,10 @@ func planned(p *plan.Plan) []results.Planned {
 
 // timed tells whether a scenario is repeated in every round: its noisy figures
 // need one value from each of several boots. The direct map needs a kernel that
-// has loaded nothing yet, once; the kernel's own suite belongs to the image; an
-// attack's figures say that it took place.
+// has loaded nothing yet, once; the kernel's own suite and a trace belong to the
+// image; an attack's figures say that it took place.
 func timed(scenario string) bool {
-	return scenario != "directmap" && scenario != "test_bpf" && !plan.IsAttack(scenario)
+	return scenario != "directmap" && scenario != "test_bpf" && scenario != tracedScenario && !plan.IsAttack(scenario)
 }
 
 func (b *boot) names() []string {
@@ -120,11 +128,12 @@ func (r *run) bootCells(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	initrds, cleanup, err := r.makeInitrds()
+	initrds, cleanup, err := r.makeInitrds(boots)
 	if err != nil {
 		return err
 	}
 	defer cleanup()
+	defer r.removePlugin()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.parallel())
 	for i, b := range boots {
@@ -133,7 +142,11 @@ func (r *run) bootCells(ctx context.Context) error {
 				return ctx.Err()
 			}
 			r.emit(Event{Stage: StageBoot, State: Begun, Arch: b.arch, Variant: b.variant, Boot: b.number, Done: i, Total: len(boots), Text: join(b.names())})
-			o, err := r.bootKept(ctx, b, accel[b.arch], initrds[b.cell])
+			with := accel[b.arch]
+			if b.traced {
+				with = vm.TCG // nothing else shows a plugin anything
+			}
+			o, err := r.bootKept(ctx, b, with, initrds[b])
 			if err != nil {
 				return err
 			}
@@ -190,6 +203,11 @@ func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*out
 	}
 	defer os.RemoveAll(dir)
 	m := r.machine(b.cell, accel, initrd, dir)
+	if b.traced {
+		if m, err = r.traced(ctx, m, b); err != nil {
+			return r.notStarted(ctx, b, m, err, r.Now().UTC()), nil
+		}
+	}
 	started := r.Now().UTC()
 	tr := newTranscript(func() time.Duration { return r.Now().Sub(started) })
 	vo, err := r.Boot(ctx, m, func(ctx context.Context, port io.ReadWriter) error {
@@ -206,6 +224,12 @@ func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*out
 	o := r.outcomeOf(b, m, vo, tr, started)
 	if vo.Ending == vm.Interrupted {
 		o.harness = interruption(ctx)
+	}
+	if b.traced && vo.Ending == vm.Done && tr.failed[tracedScenario] == "" {
+		if err := r.joinTrace(b, dir, tr, o); err != nil {
+			o.harness, o.Samples = err, nil
+			o.Boot.Ending, o.Boot.Detail, o.Boot.Fault = "bad-trace", err.Error(), fault.Harness.String()
+		}
 	}
 	return o, r.keepConsole(b, m.Dir, o)
 }
@@ -262,27 +286,48 @@ func (r *run) keepConsole(b *boot, dir string, o *outcome) error {
 	return err
 }
 
-// makeInitrds writes each cell's initramfs into the run's folder for the time
-// of the run.
-func (r *run) makeInitrds() (map[*cell]string, func(), error) {
+// makeInitrds writes each boot's initramfs into the run's folder for the time of
+// the run: one for all boots of a cell, but for a traced boot one with its job.
+func (r *run) makeInitrds(boots []*boot) (map[*boot]string, func(), error) {
 	dir, err := os.MkdirTemp(r.dir, ".initrd-")
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the initramfs: %w", err)
 	}
 	cleanup := func() { os.RemoveAll(dir) }
-	out := map[*cell]string{}
-	for _, c := range r.cells {
-		if c.kernel == nil {
-			continue
+	out := map[*boot]string{}
+	shared := map[*cell]string{}
+	for _, b := range boots {
+		stem := filepath.Join(dir, b.arch+"-"+b.variant)
+		switch {
+		case b.traced:
+			out[b] = fmt.Sprintf("%s-%d.cpio", stem, b.number)
+			err = writeEarlyInitrd(out[b], b)
+		case shared[b.cell] == "":
+			shared[b.cell] = stem + ".cpio"
+			err = writeInitrd(shared[b.cell], b.arch, initramfs.Measure, b.kernel.Modules)
+			fallthrough
+		default:
+			out[b] = shared[b.cell]
 		}
-		path := filepath.Join(dir, c.arch+"-"+c.variant+".cpio")
-		if err := writeInitrd(path, c.arch, initramfs.Measure, c.kernel.Modules); err != nil {
+		if err != nil {
 			cleanup()
 			return nil, nil, err
 		}
-		out[c] = path
 	}
 	return out, cleanup, nil
+}
+
+// writeEarlyInitrd writes an initramfs that holds the boot's job, and nothing
+// that the job has no use for.
+func writeEarlyInitrd(path string, b *boot) error {
+	job, err := json.Marshal(b.job)
+	if err != nil {
+		return fmt.Errorf("make the initramfs for %s: %w", b.arch, err)
+	}
+	if err := os.WriteFile(path+".job", job, 0o644); err != nil {
+		return fmt.Errorf("make the initramfs for %s: %w", b.arch, err)
+	}
+	return writeInitrdFiles(path, b.arch, initramfs.Measure, []initramfs.File{{Path: wire.JobFile, Source: path + ".job", Mode: 0o644}})
 }
 
 func writeInitrd(path, arch string, fl initramfs.Flavour, modules []string) error {
@@ -290,6 +335,10 @@ func writeInitrd(path, arch string, fl initramfs.Flavour, modules []string) erro
 	for _, m := range modules {
 		files = append(files, initramfs.File{Path: "/lib/modules/" + filepath.Base(m), Source: m, Mode: 0o644})
 	}
+	return writeInitrdFiles(path, arch, fl, files)
+}
+
+func writeInitrdFiles(path, arch string, fl initramfs.Flavour, files []initramfs.File) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("make the initramfs: %w", err)

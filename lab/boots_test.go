@@ -41,7 +41,8 @@ func TestScheduleInterleaves(t *testing.T) {
 		"nopack#2 load+drain false", "pack#2 load+drain false",
 		"nopack#3 load+drain false", "pack#3 load+drain false",
 		"nopack#4 churn+parallel+shapes false", "pack#4 churn+parallel+shapes false",
-		"nopack#5 test_bpf true", "pack#5 test_bpf true",
+		"nopack#5 itlb true", "pack#5 itlb true",
+		"nopack#6 test_bpf true", "pack#6 test_bpf true",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("schedule:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

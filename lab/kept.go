@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"packtest/internal/cache"
+	"packtest/itlb/plugin"
 	"packtest/metric"
 	"packtest/vm"
 )
@@ -59,12 +60,22 @@ func (r *run) keptKey(b *boot, accel, initrd string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("look up the kept outcome of %s %s: %w", b.arch, b.variant, err)
 	}
+	var model string
+	if b.traced {
+		// What the trace comes to is decided by the plugin and by the simulator,
+		// which is part of packtest.
+		source, err := plugin.SourceHash()
+		if err != nil {
+			return "", err
+		}
+		model = source + r.Version
+	}
 	made := r.rec.Provenance
 	cpu := made.Tools["qemu-"+b.arch]
 	if accel == vm.KVM {
 		cpu += made.Host.CPU + made.Host.Kernel
 	}
-	return cache.Key("2", b.arch, b.kernel.SHA256, sum, accel, cpu, string(job), fmt.Sprint(r.plan.VM), fmt.Sprint(Cmdline())), nil
+	return cache.Key("2", b.arch, b.kernel.SHA256, sum, accel, cpu, string(job), fmt.Sprint(r.plan.VM), fmt.Sprint(Cmdline()), model), nil
 }
 
 // loadKept puts a kept outcome into this run. It may have been made under

@@ -18,6 +18,7 @@ import (
 	"packtest/compare"
 	"packtest/internal/cache"
 	"packtest/internal/fault"
+	"packtest/itlb/plugin"
 	"packtest/plan"
 	"packtest/results"
 	"packtest/vm"
@@ -87,6 +88,9 @@ type run struct {
 	prep  *prepared
 	cells []*cell
 	dir   string
+
+	pluginMu sync.Mutex // guards plugin
+	plugin   *plugin.Plugin
 
 	recMu sync.Mutex // guards rec
 	rec   *results.Record

@@ -104,7 +104,8 @@ func (r *run) collect(b *boot, vo *vm.Outcome, tr *transcript, o *outcome) {
 	place := func(scenario string, s metric.Sample) results.Sample {
 		return results.Sample{Arch: b.arch, Variant: b.variant, Scenario: scenario, Sample: s}
 	}
-	if vo.Ready > 0 {
+	// A traced guest says its first word at the end.
+	if vo.Ready > 0 && !b.traced {
 		o.Samples = append(o.Samples, place("boot", metric.New("boot_time", nil, float64(vo.Ready.Nanoseconds()))))
 	}
 	for _, s := range tr.samples {

@@ -20,6 +20,7 @@ type transcript struct {
 	findings   []said[wire.Finding]
 	unmeasured []said[wire.Unmeasured]
 	layouts    []said[wire.Layout]
+	windows    []wire.Window
 	// failed maps a scenario that could not be carried out to the reason.
 	failed map[string]string
 	ended  map[string]bool
@@ -120,6 +121,8 @@ func (t *transcript) keep(m wire.Message) {
 		t.unmeasured = append(t.unmeasured, said[wire.Unmeasured]{m.Scenario, *m.Unmeasured, t.since()})
 	case wire.TypeLayout:
 		t.layouts = append(t.layouts, said[wire.Layout]{m.Scenario, *m.Layout, t.since()})
+	case wire.TypeWindow:
+		t.windows = append(t.windows, *m.Window)
 	}
 }
 

@@ -63,6 +63,9 @@ type Scenario struct {
 	Name     string `toml:"name"`
 	Programs int    `toml:"programs"`
 	Steps    []int  `toml:"steps"`
+	// Hot and Rounds are for itlb: how many of the programs run, and how often.
+	Hot    int `toml:"hot"`
+	Rounds int `toml:"rounds"`
 }
 
 // Architectures returns the architectures packtest knows.
@@ -77,7 +80,7 @@ func Accelerators() []string { return []string{"auto", "kvm", "tcg"} }
 // Scenarios returns the scenarios a plan can ask for, in the order in which
 // they are run.
 func Scenarios() []string {
-	return slices.Concat([]string{"directmap", "load", "drain"}, Attacks(), []string{"test_bpf"})
+	return slices.Concat([]string{"directmap", "load", "drain"}, Attacks(), []string{"itlb", "test_bpf"})
 }
 
 // Attacks returns the scenarios that are to break the allocator.
@@ -114,6 +117,8 @@ func Default() *Plan {
 			{Name: "churn"},
 			{Name: "parallel"},
 			{Name: "shapes"},
+			// What the bench ran that bpf_prog_pack was published with, then a sweep.
+			{Name: "itlb", Programs: 160, Hot: 100, Rounds: 10, Steps: []int{8, 16, 32, 64, 128, 256, 512, 1024, 2048}},
 			{Name: "test_bpf"},
 		},
 	}
@@ -189,6 +194,9 @@ func (p *Plan) validateScenarios() error {
 		if s.Programs < 0 || s.Programs > MaxPrograms {
 			return fault.Inputf("scenario %s: programs is %d; it must be from 1 to %d", s.Name, s.Programs, MaxPrograms)
 		}
+		if err := p.validateHot(s); err != nil {
+			return err
+		}
 		for i, n := range s.Steps {
 			if n < 0 || n > MaxPrograms || i > 0 && n <= s.Steps[i-1] {
 				return fault.Inputf("scenario %s: steps must rise, from 0 to at most %d programs", s.Name, MaxPrograms)
@@ -198,6 +206,24 @@ func (p *Plan) validateScenarios() error {
 	}
 	if d := duplicate(names); d != "" {
 		return fault.Inputf("scenario %s stands twice", d)
+	}
+	return nil
+}
+
+// validateHot checks what only itlb has use for. Zero is the guest's default.
+func (p *Plan) validateHot(s Scenario) error {
+	switch {
+	case s.Name != "itlb" && (s.Hot != 0 || s.Rounds != 0):
+		return fault.Inputf("scenario %s: hot and rounds are for itlb", s.Name)
+	case s.Hot < 0 || s.Hot > MaxPrograms || s.Programs > 0 && s.Hot > s.Programs:
+		return fault.Inputf("scenario %s: hot is %d; it must be from 1 to the number of programs", s.Name, s.Hot)
+	case s.Rounds != 0 && (s.Rounds < 2 || s.Rounds > 1000):
+		return fault.Inputf("scenario %s: rounds is %d; it must be from 2, of which the first is cold, to 1000", s.Name, s.Rounds)
+	case s.Name == "itlb" && len(s.Steps) > 0 && s.Steps[0] == 0:
+		return fault.Inputf("scenario %s: steps are numbers of programs that run, from 1", s.Name)
+	case s.Name == "itlb" && p.VM.Accelerator == "kvm":
+		return fault.WithHint(fault.Inputf("scenario itlb traces instructions, and KVM shows none: vm.accelerator must not be kvm"),
+			"with auto only the traced boots are emulated")
 	}
 	return nil
 }
@@ -291,7 +317,7 @@ func keep[T any](what string, have []T, want []string, name func(T) string, know
 
 // Spec returns what the guest is told about a scenario.
 func (p *Plan) Spec(s Scenario) wire.ScenarioSpec {
-	return wire.ScenarioSpec{Name: s.Name, Programs: s.Programs, Steps: s.Steps, Seed: p.Seed}
+	return wire.ScenarioSpec{Name: s.Name, Programs: s.Programs, Steps: s.Steps, Hot: s.Hot, Rounds: s.Rounds, Seed: p.Seed}
 }
 
 func oneOf(what, got string, want []string) error {

@@ -55,7 +55,7 @@ func (p *Plan) TOML() string {
 		}
 		line("")
 	}
-	about("Scenarios, run in this order: " + strings.Join(Scenarios(), ", ") + ".\nload takes programs, directmap steps: numbers of programs.")
+	about("Scenarios, run in this order: " + strings.Join(Scenarios(), ", ") + ".\nload takes programs, directmap steps: numbers of programs.\nitlb takes both and how many are hot; its steps are numbers of hot programs.")
 	for i, s := range p.Scenarios {
 		if i > 0 {
 			line("")
@@ -64,6 +64,12 @@ func (p *Plan) TOML() string {
 		line("name = %s", quote(s.Name))
 		if s.Programs != 0 {
 			line("programs = %d", s.Programs)
+		}
+		if s.Hot != 0 {
+			line("hot = %d", s.Hot)
+		}
+		if s.Rounds != 0 {
+			line("rounds = %d", s.Rounds)
 		}
 		if len(s.Steps) > 0 {
 			line("steps = [%s]", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(s.Steps)), ", "), "[]"))

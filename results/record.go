@@ -152,8 +152,20 @@ type Boot struct {
 	Release     string            `json:"release,omitempty"`
 	Mitigations map[string]string `json:"mitigations,omitempty"`
 	// Kept is set if the boot's results were not made in this run but kept
-	// with the kernel image (test_bpf); Started says when it ran.
+	// with the kernel image (test_bpf, itlb); Started says when it ran.
 	Kept bool `json:"kept,omitempty"`
+	// Trace is set if the boot's instruction fetches were traced.
+	Trace *Trace `json:"trace,omitempty"`
+}
+
+// Trace tells of a trace of instruction fetches, which itself is not kept: a
+// boot of the same image on the same QEMU gives the same one, byte for byte.
+type Trace struct {
+	SHA256  string `json:"sha256"`
+	Bytes   int64  `json:"bytes"`
+	Events  uint64 `json:"events"`
+	Windows int    `json:"windows"`
+	Plugin  string `json:"plugin"` // identifies the plugin's source and how it was built
 }
 
 // Sample is one metric's values in one cell and scenario. The fields of
