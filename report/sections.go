@@ -140,6 +140,8 @@ func (b *builder) provenance() Section {
 	base := strings.TrimSpace(p.Base.Spec + " " + p.Base.Version)
 	if p.Base.SHA256 != "" {
 		base += ", sha256 " + short(p.Base.SHA256)
+	} else if p.Base.Commit != "" {
+		base += ", commit " + short(p.Base.Commit)
 	}
 	add(false, "base", base)
 	for _, s := range p.Series {

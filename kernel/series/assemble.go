@@ -86,9 +86,12 @@ func assemble(name string, parts []part) (Series, error) {
 		return s, err
 	}
 	for _, c := range covers {
+		if c.title == unwritten {
+			c.title = ""
+		}
 		if s.Title == "" {
 			s.Title = c.title
-		} else if c.title != s.Title {
+		} else if c.title != "" && c.title != s.Title {
 			s.note("%s holds two cover letters; %q is left out", name, c.title)
 		}
 		if err := s.trailers(c.body); err != nil {
@@ -119,6 +122,9 @@ func assemble(name string, parts []part) (Series, error) {
 	s.Hash = cache.Key(hash...)
 	return s, nil
 }
+
+// unwritten is the title of a cover letter that git made and nobody wrote.
+const unwritten = "*** SUBJECT HERE ***"
 
 // sift tells patches and cover letters from the rest of a thread, which is
 // noted by number.

@@ -146,7 +146,7 @@ func TestFolder(t *testing.T) {
 		{"by the subject, whatever the files are called", []string{"b.patch", numbered(1, first), "a.patch", numbered(2, second)}, []string{"b.patch", "a.patch"}, false},
 		{"by the file's number", []string{"0010-x.patch", second, "0002-y.patch", strip(first), "README", "no patch"}, []string{"0002-y.patch", "0010-x.patch"}, false},
 		{"by name", []string{"b.diff", second, "a.patch", strip(first)}, []string{"a.patch", "b.diff"}, false},
-		{"with a cover letter", []string{"0000-cover-letter.patch", "Subject: [PATCH v6 0/2] t\n\nx\n", "0001-a.patch", numbered(1, first), "0002-b.patch", numbered(2, second)}, []string{"0001-a.patch", "0002-b.patch"}, false},
+		{"with a cover letter", []string{"0000-cover-letter.patch", "Subject: [PATCH v6 0/2] *** SUBJECT HERE ***\n\nx\n", "0001-a.patch", numbered(1, first), "0002-b.patch", numbered(2, second)}, []string{"0001-a.patch", "0002-b.patch"}, false},
 		{"one is missing", []string{"0002-b.patch", numbered(2, second)}, []string{"s lacks patch 1 of 2"}, true},
 		{"one number twice", []string{"0001-a.patch", strip(first), "0001-b.patch", second}, []string{"0001-a.patch and 0001-b.patch are both patch 1, and differ"}, true},
 		{"nothing", []string{"README", "x"}, []string{"s holds no patch"}, true},
@@ -170,8 +170,8 @@ func TestFolder(t *testing.T) {
 			for _, p := range s.Patches {
 				names = append(names, p.Name)
 			}
-			if d := cmp.Diff(tc.want, names); d != "" {
-				t.Error(d)
+			if d := cmp.Diff(tc.want, names); d != "" || s.Title != "" {
+				t.Errorf("title %q: %s", s.Title, d)
 			}
 		})
 	}
