@@ -5,8 +5,12 @@ package scenario
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -75,7 +79,9 @@ func (l *loop) round() {
 }
 
 // goFirst puts the calling thread before all that are scheduled by fairness, and
-// holds back signals: Go's runtime sends some to threads that run for long.
+// before it only what the kernel leaves of its packets to a thread, without
+// which the loop would wait. It holds back signals: Go's runtime sends some to
+// threads that run for long.
 func goFirst() (restore func() error, err error) {
 	var all, before unix.Sigset_t
 	for i := range all.Val {
@@ -84,13 +90,52 @@ func goFirst() (restore func() error, err error) {
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before); err != nil {
 		return nil, fmt.Errorf("hold back signals: %w", err)
 	}
+	var changed []int
 	restore = func() error {
-		return errors.Join(setScheduler(schedOther, 0), unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil))
+		err := unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
+		for _, thread := range changed {
+			err = errors.Join(err, setScheduler(thread, schedOther, 0))
+		}
+		return err
 	}
-	if err := setScheduler(schedFIFO, 1); err != nil {
+	change := func(thread, priority int) error {
+		changed = append(changed, thread)
+		return setScheduler(thread, schedFIFO, priority)
+	}
+	threads, err := softirqThreads()
+	for _, t := range threads {
+		err = errors.Join(err, change(t, 2))
+	}
+	const self = 0
+	if err = errors.Join(err, change(self, 1)); err != nil {
 		return nil, errors.Join(err, restore())
 	}
 	return restore, nil
+}
+
+// softirqThreads returns the IDs of the kernel's threads for what is left of
+// interrupts, one for each processor.
+func softirqThreads() ([]int, error) {
+	names, err := filepath.Glob("/proc/[0-9]*/comm")
+	if err != nil {
+		return nil, err
+	}
+	var list []int
+	for _, name := range names {
+		comm, err := os.ReadFile(name)
+		if err != nil || !strings.HasPrefix(string(comm), "ksoftirqd/") {
+			continue // a process may have ended
+		}
+		id, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, id)
+	}
+	if len(list) == 0 {
+		return nil, errors.New("/proc shows no ksoftirqd")
+	}
+	return list, nil
 }
 
 // Policies of sched_setscheduler(2).
@@ -99,10 +144,11 @@ const (
 	schedFIFO  = 1
 )
 
-func setScheduler(policy, priority int) error {
+// setScheduler changes how a thread is scheduled; 0 is the calling one.
+func setScheduler(thread, policy, priority int) error {
 	param := struct{ priority int32 }{int32(priority)}
-	if _, _, errno := unix.Syscall(unix.SYS_SCHED_SETSCHEDULER, 0, uintptr(policy), uintptr(unsafe.Pointer(&param))); errno != 0 {
-		return fmt.Errorf("set the scheduling policy to %d: %w", policy, errno)
+	if _, _, errno := unix.Syscall(unix.SYS_SCHED_SETSCHEDULER, uintptr(thread), uintptr(policy), uintptr(unsafe.Pointer(&param))); errno != 0 {
+		return fmt.Errorf("set the scheduling policy of thread %d to %d: %w", thread, policy, errno)
 	}
 	return nil
 }
