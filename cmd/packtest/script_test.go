@@ -59,11 +59,13 @@ func scriptParams(dir string) testscript.Params {
 		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
-			reference, err := filepath.Abs("../../results/reference")
-			if err != nil {
-				return err
+			for name, dir := range map[string]string{"REFERENCE": "../../results/reference", "PATCHES": "../../patches/linux-6.1"} {
+				abs, err := filepath.Abs(dir)
+				if err != nil {
+					return err
+				}
+				env.Setenv(name, abs)
 			}
-			env.Setenv("REFERENCE", reference)
 			// For scripts that take everything else out of PATH.
 			for _, dir := range filepath.SplitList(env.Getenv("PATH")) {
 				if _, err := os.Stat(filepath.Join(dir, "packtest")); err == nil {
