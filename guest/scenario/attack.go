@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"packtest/guest/bpf"
 	"packtest/guest/oracle"
 	"packtest/guest/probe"
@@ -36,6 +38,7 @@ func (env *Env) newAttack(ctx context.Context, spec wire.ScenarioSpec, n int) (_
 	}
 	w, err := newWorkload(ctx, env, spec)
 	if err != nil {
+		env.refused(err)
 		return nil, err
 	}
 	defer func() {
@@ -72,13 +75,32 @@ func (a *attack) add(ctx context.Context, from, to int, makeOne func(i int) (fle
 		if err != nil {
 			return err
 		}
-		if err := a.set.load(a.env, p); err != nil {
+		if err := a.load(p); err != nil {
 			return err
 		}
-		a.loads++
 	}
 	a.env.Report.Progress(a.loads, 0, "programs loaded")
 	return nil
+}
+
+// load loads a program that any kernel must take. One that doesn't is at fault,
+// and what was to be done with the program can't be done: so there is both a
+// finding and an error.
+func (a *attack) load(p fleet.Program) error {
+	if err := a.set.load(a.env, p); err != nil {
+		a.env.refused(err)
+		return err
+	}
+	a.loads++
+	return nil
+}
+
+// refused reports that a load failed, if it was the kernel that had no way to
+// compile the program.
+func (env *Env) refused(err error) {
+	if errors.Is(err, errNoSupport) || errors.Is(err, unix.ENOMEM) {
+		env.Report.Finding(wire.Finding{Kind: "load-failed", Title: "the kernel can't load a program that it must take", Evidence: err.Error()})
+	}
 }
 
 // check runs every program that is loaded.
@@ -201,6 +223,9 @@ func (w *watch) executable() (int64, error) {
 	}
 	return sum, nil
 }
+
+// errNoSupport is what a load gets whose program the JIT could not take.
+const errNoSupport = unix.Errno(524)
 
 // encode returns instructions in this machine's byte order.
 func encode(list []bpf.Instruction) []byte {

@@ -76,10 +76,14 @@ func TestRemember(t *testing.T) {
 }
 
 func TestMapped(t *testing.T) {
-	areas := []probe.Area{{Start: 0x10000, End: 0x21000, Pages: 16}, {Start: 0x30000, End: 0x32000, Pages: 1}, {Start: 0x40000, End: 0x42000, Pages: 1}}
+	areas := []probe.Area{{Start: 0x10000, End: 0x21000, Pages: 16}, {Start: 0x30000, End: 0x32000, Pages: 1},
+		{Start: 0x40000, End: 0x42000, Pages: 1}, {Start: 0x50000, End: 0x52000, Pages: 1}}
+	w := &watch{before: map[uint64]oracle.Span{0x30000: {}, 0x40000: {}}}
 	images := []oracle.Image{{Start: 0x10000, End: 0x10010}, {Start: 0x10010, End: 0x11011}, {Start: 0x30008, End: 0x30010}}
-	want := oracle.Mapped{Live: 4096 + 2*4096 + 4096, Held: 17 * 4096, Area: 16 * 4096}
-	if got := mapped(images, areas); got != want {
+	// The second was there before and holds code now, the third holds none; the
+	// last holds none and is new.
+	want := oracle.Mapped{Live: 4096 + 2*4096 + 4096, Held: 18 * 4096, Area: 16 * 4096}
+	if got := w.mapped(images, areas); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }
@@ -107,7 +111,7 @@ func TestPace(t *testing.T) {
 	h := &heard{}
 	var p pace
 	for _, spent := range []time.Duration{100, 100, 120, 120, 400, 400} {
-		p.load(0, spent, []bpf.Info{{JITBytes: 10}})
+		p.load(spent, []bpf.Info{{JITBytes: 10}})
 	}
 	p.free(10, 1)
 	p.free(10, 1)

@@ -46,7 +46,7 @@ func churn(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 		if err != nil {
 			return err
 		}
-		pace.load(g, a.set.spent-start, infos[len(infos)-(to-from):])
+		pace.load(a.set.spent-start, infos[len(infos)-(to-from):])
 		check := a.checkFast
 		if g%4 == 1 {
 			if err := a.watch.look(ctx); err != nil {
@@ -70,7 +70,57 @@ func churn(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 		return err
 	}
 	pace.report(env)
+	if err := a.recycle(ctx, r); err != nil {
+		return err
+	}
 	return a.finish(ctx)
+}
+
+const (
+	// largeBytes is about how much code each of the large programs has, and
+	// largePrograms is how many there are, one after the other: more than fits
+	// into three areas of 2 MiB, two to an area.
+	largeBytes, largePrograms = 700 << 10, 7
+)
+
+// recycle loads and frees large programs, one at a time, beside what is still
+// there: they all have room in the same place, if freed space is used again.
+func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
+	steps := 1000
+	for i := range 1 + largePrograms {
+		before, err := a.reader.read()
+		if err != nil {
+			return err
+		}
+		if err := a.load(longProgram(r, a.n+i, steps)); err != nil {
+			return err
+		}
+		large := a.set.programs[len(a.set.programs)-1]
+		in, err := bpf.ProgramInfo(large.fd)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			// A short one tells how much code the JIT makes of a step.
+			steps = largeBytes * steps / int(in.JITBytes)
+		}
+		single := loaded{programs: []program{large}}
+		a.runs++
+		if err := single.check(ctx, a.env, a.slots); err != nil {
+			return err
+		}
+		if i == largePrograms {
+			if err := a.watch.look(ctx); err != nil {
+				return err
+			}
+		}
+		a.set.keep(func(p program) bool { return p.fd != large.fd })
+		if _, err := a.reader.settle(ctx, before, nil); err != nil {
+			return err
+		}
+		a.env.Report.Progress(a.loads, 0, "programs loaded")
+	}
+	return nil
 }
 
 // fragment frees every second program in the order of addresses.
@@ -100,12 +150,13 @@ func (a *attack) thin(ctx context.Context, pace *pace, g int, r *rand.Rand) erro
 	was := len(a.set.programs)
 	start := a.env.Now()
 	a.set.keep(func(program) bool { return r.Float64() >= share })
-	if was == len(a.set.programs) || g%3 != 2 {
+	freed := was - len(a.set.programs)
+	if freed == 0 || g%3 != 2 {
 		return nil
 	}
 	// Until the charge has fallen and stays: then all of them are gone.
 	last, since := before, start
-	for deadline := time.Now().Add(settleLimit); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(freeing); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		now, err := a.reader.charged()
 		if err != nil {
 			return err
@@ -114,14 +165,15 @@ func (a *attack) thin(ctx context.Context, pace *pace, g int, r *rand.Rand) erro
 			last, since = now, a.env.Now()
 		}
 		if last < before && a.env.since(since) > 100*time.Millisecond {
-			break
+			pace.free(since.Sub(start), freed)
+			return nil
 		}
 		a.env.Report.Progress(a.loads, 0, "programs loaded") // a sign of life
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 	}
-	pace.free(since.Sub(start), was-len(a.set.programs))
+	// It is for the end of the scenario to say that nothing came back.
 	return nil
 }
 
@@ -132,7 +184,7 @@ type pace struct {
 }
 
 // load takes the time for loading programs; what counts is the time for a byte.
-func (p *pace) load(_ int, spent time.Duration, infos []bpf.Info) {
+func (p *pace) load(spent time.Duration, infos []bpf.Info) {
 	bytes := 0
 	for _, in := range infos {
 		bytes += int(in.JITBytes)
@@ -150,8 +202,8 @@ func (p *pace) report(env *Env) {
 		values []float64
 	}{{"load_time_ratio", p.loads}, {"free_time_ratio", p.frees}} {
 		k := len(m.values) / 3
-		if k == 0 {
-			env.Report.Unmeasured(m.name, "too few programs were loaded to compare the end with the beginning")
+		if k == 0 || mean(m.values[:k]) == 0 {
+			env.Report.Unmeasured(m.name, "too few programs were loaded and freed to compare the end with the beginning")
 			continue
 		}
 		env.Report.Sample(metric.New(m.name, nil, mean(m.values[len(m.values)-k:])/mean(m.values[:k])))

@@ -110,10 +110,9 @@ func newFaultAttack(a *attack, injector *probe.Faults) (*faultAttack, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.set.load(a.env, p); err != nil {
+	if err := a.load(p); err != nil {
 		return nil, err
 	}
-	a.loads++
 	f.xdp = a.set.programs[0]
 	f.log, err = newComplaints(a.env)
 	return f, err

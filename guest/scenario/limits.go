@@ -30,9 +30,6 @@ const (
 	leastFree = 96 << 20
 )
 
-// errNoSupport is what a load gets whose program the JIT could not take.
-const errNoSupport = unix.Errno(524)
-
 // limits lets an unprivileged user load programs until net.core.bpf_jit_limit
 // refuses more, and looks at the kernel's account at every step: what is refused
 // costs nothing, what is freed makes room for as much again, and in the end all
@@ -83,7 +80,10 @@ func (l *limitAttack) unprivileged(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	limit := start + limitRoom
+	if start < 0 {
+		l.bad("%d bytes are charged", start)
+	}
+	limit := max(start+limitRoom, 1)
 	if err := l.setLimit(limit); err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (l *limitAttack) fill(ctx context.Context, limit int64) error {
 		}
 	}
 	if len(l.set.programs) == 0 {
-		return errors.New("not one program was loaded below the limit")
+		l.bad("not one program was loaded, with room for %d bytes", limitRoom)
 	}
 	return nil
 }
@@ -197,15 +197,12 @@ func (l *limitAttack) awaitCharged(ctx context.Context, want int64) (int64, erro
 // many loads as a privileged user, for whom there is no limit, until all are
 // loaded or memory becomes short.
 func (l *limitAttack) many(ctx context.Context) error {
-	if err := l.setLimit(l.before.charged + 4096); err != nil {
+	if err := l.setLimit(max(l.before.charged+4096, 1)); err != nil {
 		return err
 	}
 	small := func(i int) (fleet.Program, error) { return l.fleet.Small(i) }
 	for from := 0; from < l.n; from += batch {
 		if err := l.add(ctx, from, min(from+batch, l.n), small); err != nil {
-			if errors.Is(err, unix.ENOMEM) {
-				break // Memory has ended, which is an answer.
-			}
 			return err
 		}
 		m, err := l.env.Kernel.Meminfo()

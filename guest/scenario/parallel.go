@@ -61,6 +61,7 @@ func parallel(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error)
 		}
 		p.round(ctx, workers, (round+1)*a.n/parallelRounds)
 		if err := p.err(); err != nil {
+			env.refused(err)
 			return err
 		}
 		if err := a.watch.look(ctx); err != nil {

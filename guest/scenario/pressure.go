@@ -49,7 +49,11 @@ func pressure(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error)
 	refused := 0
 	for round := range 2 {
 		for i := round * a.n / 2; i < (round+1)*a.n/2; i++ {
-			err := a.add(ctx, i, i+1, a.fleet.Program)
+			p, err := a.fleet.Program(i)
+			if err != nil {
+				return err
+			}
+			err = a.set.load(env, p)
 			if errors.Is(err, unix.ENOMEM) || errors.Is(err, errNoSupport) {
 				refused++
 				continue
@@ -57,7 +61,12 @@ func pressure(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error)
 			if err != nil {
 				return err
 			}
+			a.loads++
 		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		env.Report.Progress(a.loads, a.n, "programs loaded")
 		if err := a.checkFast(ctx); err != nil {
 			return err
 		}

@@ -114,8 +114,7 @@ func shapes(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 func (s *shapesAttack) program(t bpf.Type, input, answer uint32, code []bpf.Instruction) (program, error) {
 	p := fleet.Program{Index: s.number, Type: t, Name: fmt.Sprintf("shape_%d", s.number), Functions: 1, Input: input, Answer: answer, Code: encode(code)}
 	s.number++
-	s.loads++
-	if err := s.set.load(s.env, p); err != nil {
+	if err := s.load(p); err != nil {
 		return program{}, err
 	}
 	return s.set.programs[len(s.set.programs)-1], nil

@@ -5,8 +5,10 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 
 	"packtest/guest/bpf"
+	"packtest/guest/scenario/fleet"
 	"packtest/metric"
 )
 
@@ -47,24 +49,34 @@ func shapeGiant(ctx context.Context, s *shapesAttack) error {
 }
 
 // long loads and runs a program of so many steps, and returns how much code it
-// has. A division is what takes the JITs most code, and the verifier no time.
+// has.
 func (s *shapesAttack) long(steps int) (uint32, error) {
+	p := longProgram(s.r, s.number, steps)
+	s.number++
+	if err := s.load(p); err != nil {
+		return 0, err
+	}
+	loaded := s.set.programs[len(s.set.programs)-1]
+	if err := s.answers(loaded, p.Answer); err != nil {
+		return 0, err
+	}
+	in, err := bpf.ProgramInfo(loaded.fd)
+	return in.JITBytes, err
+}
+
+// longProgram makes a program of so many steps. A division is what takes the
+// JITs most code, and the verifier no time: a step is about 24 bytes of code on
+// x86_64, and 40 on s390x.
+func longProgram(r *rand.Rand, number, steps int) fleet.Program {
 	const input = 1000
 	value := uint64(input)
 	code := []bpf.Instruction{bpf.LoadMem(bpf.R6, bpf.R1, 0, bpf.Word)}
 	for range steps {
-		d, v := 3+s.r.Int32N(1<<20), s.r.Int32()
+		d, v := 3+r.Int32N(1<<20), r.Int32()
 		code = append(code, bpf.Div.Imm(bpf.R6, d), bpf.Xor.Imm(bpf.R6, v))
 		value = value/uint64(d) ^ uint64(int64(v))
 	}
 	code = append(code, bpf.Mov.Reg(bpf.R0, bpf.R6), bpf.Exit())
-	p, err := s.program(bpf.SchedCLS, input, uint32(value), code)
-	if err != nil {
-		return 0, err
-	}
-	if err := s.answers(p, p.Answer); err != nil {
-		return 0, err
-	}
-	in, err := bpf.ProgramInfo(p.fd)
-	return in.JITBytes, err
+	return fleet.Program{Index: number, Type: bpf.SchedCLS, Name: fmt.Sprintf("long_%d", number), Functions: 1,
+		Input: input, Answer: uint32(value), Code: encode(code)}
 }

@@ -25,10 +25,9 @@ func shapeDispatcher(ctx context.Context, s *shapesAttack) error {
 		if err != nil {
 			return err
 		}
-		if err := s.set.load(s.env, p); err != nil {
+		if err := s.load(p); err != nil {
 			return err
 		}
-		s.loads++
 		list = append(list, s.set.programs[len(s.set.programs)-1])
 	}
 	var mu sync.Mutex

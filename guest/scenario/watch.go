@@ -185,7 +185,7 @@ func (w *watch) sight() (s sight, err error) {
 	// The list of areas is read in pieces: an area that is freed meanwhile may
 	// hide another.
 	s.settled = append(garbage, oracle.Placed(images, areas)...)
-	s.mapped = mapped(images, executable)
+	s.mapped = w.mapped(images, executable)
 	return s, nil
 }
 
@@ -286,16 +286,21 @@ func (w *watch) aliases(images []oracle.Image) ([]oracle.Alias, error) {
 	return list, nil
 }
 
-// mapped sums up what code takes.
-func mapped(images []oracle.Image, areas []probe.Area) oracle.Mapped {
+// mapped sums up what code takes: areas that hold some, and executable areas
+// that hold none and were not there before.
+func (w *watch) mapped(images []oracle.Image, areas []probe.Area) oracle.Mapped {
 	var m oracle.Mapped
-	held := map[int]bool{}
+	holds := make([]bool, len(areas))
 	for _, im := range images {
 		m.Live += int64(im.End-im.Start+probe.PageBytes-1) &^ (probe.PageBytes - 1)
-		if i := probe.FindArea(areas, im.Start); i >= 0 && !held[i] {
-			held[i] = true
-			m.Held += int64(areas[i].Bytes())
-			m.Area = max(m.Area, int64(areas[i].Bytes()))
+		if i := probe.FindArea(areas, im.Start); i >= 0 {
+			holds[i] = true
+		}
+	}
+	for i, a := range areas {
+		if _, old := w.before[a.Start]; holds[i] || !old {
+			m.Held += int64(a.Bytes())
+			m.Area = max(m.Area, int64(a.Bytes()))
 		}
 	}
 	return m
