@@ -82,6 +82,12 @@ func Leaks(series map[string][]int64, step int64, round string) []wire.Finding {
 	return finding("leak", "kernel memory grows with every round", cases)
 }
 
+// Pointed holds if all memory has somebody who points to it; reports are
+// kmemleak's of that which has not.
+func Pointed(reports []string) []wire.Finding {
+	return finding("leak", "kernel memory that nobody points to", reports)
+}
+
 // Mapped is how much executable memory programs took at one moment.
 type Mapped struct {
 	Live int64 // bytes of code of the programs there were, each rounded up to whole pages

@@ -43,3 +43,8 @@ func TestReused(t *testing.T) {
 	heard(t, "pages of their own", Reused([]Mapped{{Live: 4096 * 100, Held: 8192 * 100, Area: 8192}, {}, {Live: 4096 * 90, Held: 8192 * 90, Area: 8192}}))
 	heard(t, "pages that stay", Reused([]Mapped{{Live: 4096 * 100, Held: 8192 * 100, Area: 8192}, {Live: 4096, Held: 8192 * 110, Area: 8192}}), "not used again")
 }
+
+func TestPointed(t *testing.T) {
+	heard(t, "none", Pointed(nil))
+	heard(t, "one", Pointed([]string{"unreferenced object 0x1000"}), "nobody points to|0x1000")
+}

@@ -54,6 +54,9 @@ func (env *Env) newAttack(ctx context.Context, spec wire.ScenarioSpec, n int) (_
 	if a.watch, err = newWatch(env); err != nil {
 		return nil, err
 	}
+	if err := env.Kernel.KmemleakClear(); err != nil && !errors.Is(err, probe.ErrNoKmemleak) {
+		return nil, errors.Join(err, a.watch.close())
+	}
 	for _, s := range a.watch.before {
 		a.executable += int64(len(s.Bytes))
 	}
@@ -146,10 +149,32 @@ func (a *attack) finish(ctx context.Context) error {
 		return err
 	}
 	a.watch.report(oracle.Reused(a.watch.moments))
+	if err := a.lost(ctx); err != nil {
+		return err
+	}
 	a.env.Report.Sample(metric.New("attack_loads", nil, float64(a.loads)))
 	a.env.Report.Sample(metric.New("attack_runs", nil, float64(a.runs)))
 	a.env.Report.Sample(metric.New("attack_looks", nil, float64(a.watch.looks)))
 	return nil
+}
+
+// kmemleakAge is how old memory has to be for kmemleak to look at it.
+const kmemleakAge = 5 * time.Second
+
+// lost has the kernel look for memory that nobody points to, if it can.
+func (a *attack) lost(ctx context.Context) error {
+	for end := time.Now().Add(kmemleakAge + time.Second); exists("/sys/kernel/debug/kmemleak") && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		a.env.Report.Progress(0, 1, "waiting for memory to grow old") // a sign of life
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	reports, err := a.env.Kernel.KmemleakScan()
+	if errors.Is(err, probe.ErrNoKmemleak) {
+		return nil
+	}
+	a.watch.report(oracle.Pointed(reports))
+	return err
 }
 
 // returned holds what there is against what was there before, when nothing of
