@@ -35,15 +35,30 @@ func (m machine) qemu() string {
 	return filepath.Join(m.dir, "usr/bin/qemu-system-"+m.arch)
 }
 
-func (m machine) argv() []string {
-	argv := []string{m.qemu(), "-nodefaults", "-display", "none", "-no-reboot", "-m", "64"}
+// base returns what every command line begins with.
+func (m machine) base() []string {
+	argv := []string{m.qemu(), "-nodefaults", "-display", "none", "-no-reboot", "-accel", "tcg", "-cpu", "max"}
 	if m.dir != "" {
 		argv = append(argv, "-L", filepath.Join(m.dir, "usr/share/qemu"), "-L", filepath.Join(m.dir, "usr/share/seabios"))
 	}
+	return argv
+}
+
+// argv returns the beginning of a command line for a program without a kernel.
+func (m machine) argv() []string {
 	if m.arch == "x86_64" {
-		return append(argv, "-machine", "pc", "-cpu", "max", "-device", "isa-debug-exit,iobase=0xf4,iosize=4")
+		return append(m.base(), "-m", "64", "-machine", "pc", "-device", "isa-debug-exit,iobase=0xf4,iosize=4")
 	}
-	return append(argv, "-machine", "s390-ccw-virtio", "-cpu", "max")
+	return append(m.base(), "-m", "64", "-machine", "s390-ccw-virtio")
+}
+
+// linux returns the beginning of a command line for a Linux kernel.
+func (m machine) linux() []string {
+	board := "microvm,acpi=off,rtc=on"
+	if m.arch == "s390x" {
+		board = "s390-ccw-virtio"
+	}
+	return append(m.base(), "-m", "512", "-machine", board)
 }
 
 // env keeps an unpacked QEMU away from the modules of an installed one.
