@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package lab
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"packtest/guest/wire"
+	"packtest/itlb"
+	"packtest/itlb/plugin"
+	"packtest/itlb/trace"
+	"packtest/metric"
+	"packtest/vm"
+)
+
+const (
+	kernelText = uint64(0xffffffff81000000)
+	packStart  = uint64(0xffffffffa0000000)
+	userText   = uint64(0x400000)
+)
+
+// toldWindow is a window of one program, whose code is the first page of a pack.
+func toldWindow(number int) wire.Window {
+	w := wire.Window{Number: number, Form: "test_run", Loaded: 1, Hot: 1, Rounds: 2, Runs: 2, HotIDs: []uint32{7}, Memory: 1}
+	if number == 1 {
+		w.Kernel = []wire.Mapped{{Start: kernelText, End: kernelText + 2<<20, PageBytes: 2 << 20}, {Start: packStart, End: packStart + 2<<20, PageBytes: 4096}}
+		w.User = []wire.Mapped{{Start: userText, End: userText + 0x1000, PageBytes: 4096}}
+		w.Images = []wire.LoadedImage{{Start: packStart, Bytes: 100, ID: 7}}
+	}
+	return w
+}
+
+// traceOf writes a trace of so many such windows.
+func traceOf(t *testing.T, h trace.Header, windows, laps int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := trace.NewWriter(&b, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fetch := func(address uint64) trace.Event {
+		return trace.Event{Page: address / trace.PageBytes, Instructions: 10}
+	}
+	round := []trace.Event{fetch(userText), fetch(kernelText), fetch(packStart), fetch(kernelText)}
+	for range windows {
+		must(w.Begin(0))
+		for i := range laps {
+			if i > 0 {
+				must(w.Write([]trace.Event{{Kind: trace.Lap}}))
+			}
+			must(w.Write(round))
+		}
+		must(w.End())
+	}
+	must(w.Close())
+	return b.Bytes()
+}
+
+func TestJoin(t *testing.T) {
+	header := trace.Header{Arch: "x86_64", Interface: 1, CPUs: 1, Tag: "image", Build: "b"}
+	with := func(change func(h *trace.Header)) trace.Header {
+		h := header
+		change(&h)
+		return h
+	}
+	two := []wire.Window{toldWindow(1), toldWindow(2)}
+	changed := func(change func(list []wire.Window)) []wire.Window {
+		list := slices.Clone(two)
+		change(list)
+		return list
+	}
+	whole := traceOf(t, header, 2, 2)
+	for _, tc := range []struct {
+		name string
+		file []byte
+		told []wire.Window
+		err  string
+	}{
+		{"good", whole, two, ""},
+		{"another image", traceOf(t, with(func(h *trace.Header) { h.Tag = "other" }), 2, 2), two, "another kernel image"},
+		{"another architecture", traceOf(t, with(func(h *trace.Header) { h.Arch = "s390x" }), 2, 2), two, "it is of s390x"},
+		{"two CPUs", traceOf(t, with(func(h *trace.Header) { h.CPUs = 2 }), 2, 2), two, "2 CPUs"},
+		{"a window too few", traceOf(t, header, 1, 2), two, "it has 1 windows, the guest told of 2"},
+		{"a window too many", traceOf(t, header, 3, 2), two, "more windows than the 2"},
+		{"none", traceOf(t, header, 0, 2), nil, "told of no window"},
+		{"a round too many", traceOf(t, header, 2, 3), two, "3 rounds"},
+		{"cut off", whole[:len(whole)-1], two, "cut off"},
+		{"windows in disorder", whole, []wire.Window{two[1], two[0]}, "stands where"},
+		{"memory of nobody's", whole, changed(func(list []wire.Window) { list[1].Memory = 3 }), "memory of window 3"},
+		{"runs that were not counted", whole, changed(func(list []wire.Window) { list[1].Runs = 1 }), "window 2"},
+		{"a hot program that nobody knows", whole, changed(func(list []wire.Window) { list[1].HotIDs = []uint32{8} }), "window 2"},
+		{"another kernel's tables", whole, changed(func(list []wire.Window) { list[0].Kernel = list[0].Kernel[1:] }), itlb.ErrOtherKernel.Error()},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			j := joiner{arch: "x86_64", tag: "image", windows: tc.told}
+			err := j.join(bytes.NewReader(tc.file))
+			if tc.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.err) {
+					t.Errorf("err = %v, want %q", err, tc.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			pages := slices.IndexFunc(j.samples, func(s metric.Sample) bool { return s.Metric == "itlb_trace_pages" && s.Labels["part"] == "bpf" })
+			whatIf := slices.ContainsFunc(j.samples, func(s metric.Sample) bool { return s.Labels["mapping"] == "what-if-2m" })
+			if j.events != 18 || pages < 0 || j.samples[pages].Values[0] != 1 || !whatIf {
+				t.Errorf("%d events, samples %+v", j.events, j.samples)
+			}
+		})
+	}
+}
+
+// Only code that could lie under pages of another size is replayed so.
+func TestWhatIfs(t *testing.T) {
+	memory := func(bytes, page uint64) itlb.Window {
+		return itlb.Window{Kernel: []itlb.Mapping{{Start: kernelText, End: kernelText + 4<<20, PageBytes: 2 << 20}, {Start: packStart, End: packStart + bytes, PageBytes: page}},
+			Images: []itlb.Image{{Start: packStart + 64, Bytes: 100, ID: 1}}}
+	}
+	for _, tc := range []struct {
+		name   string
+		arch   string
+		memory itlb.Window
+		want   []itlb.Remap
+	}{
+		{"a page for each program", "x86_64", memory(4096, 4096), nil},
+		{"a pack of small pages", "x86_64", memory(2<<20, 4096), []itlb.Remap{{Name: "what-if-2m", PageBytes: 2 << 20}}},
+		{"a pack under a large page", "x86_64", memory(2<<20, 2<<20), []itlb.Remap{{Name: "what-if-4k", PageBytes: 4096}}},
+		{"another architecture", "s390x", memory(2<<20, 4096), nil},
+	} {
+		if got := whatIfs(tc.arch, tc.memory); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
+// Kept outcomes of a traced boot are those of this packtest, which has the
+// simulator in it; of the others they outlive it.
+func TestKeptTraces(t *testing.T) {
+	key := func(version string, traced bool) string {
+		r, _ := testRun(t, openCache(t))
+		r.Version = version
+		b := testBoot(true)
+		b.traced = traced
+		k, err := r.keptKey(b, "tcg", initrdFile(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	if key("1", true) == key("2", true) {
+		t.Error("another packtest takes over what a trace came to")
+	}
+	if key("1", false) != key("2", false) {
+		t.Error("another packtest makes the kernel's own suite run again")
+	}
+	if key("1", true) == key("1", false) {
+		t.Error("a traced boot has the key of another")
+	}
+}
+
+// A traced boot without a trace that fits is the harness's failure: tried again,
+// and none of its figures count.
+func TestBadTrace(t *testing.T) {
+	says := []wire.Message{{Type: wire.TypeBegin, Scenario: "itlb"}}
+	for n := 1; n <= 2; n++ {
+		w := toldWindow(n)
+		says = append(says, wire.Message{Type: wire.TypeWindow, Scenario: "itlb", Window: &w})
+	}
+	says = append(says, wire.Message{Type: wire.TypeEnd, Scenario: "itlb", End: &wire.End{}}, wire.Message{Type: wire.TypeDone, Done: &wire.Done{Scenarios: 1}})
+	header := trace.Header{Arch: "s390x", Interface: 1, CPUs: 1, Tag: "aa", Build: "b"}
+	for _, tc := range []struct {
+		name   string
+		file   []byte
+		ending string
+		boots  int
+	}{
+		{"good", traceOf(t, header, 2, 2), "done", 1},
+		{"no trace", nil, "bad-trace", 2},
+		{"one window", traceOf(t, header, 1, 2), "bad-trace", 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			good := fakeBoot{ending: vm.Done, says: says}
+			r, f := testRun(t, openCache(t), good, good)
+			r.plugin = &plugin.Plugin{Path: "/nowhere/itlb.so"}
+			boot := r.Boot
+			r.Boot = func(ctx context.Context, m vm.Machine, g vm.Guest) (*vm.Outcome, error) {
+				if !m.Deterministic || m.Accel != vm.TCG || m.CPUs != 1 || !strings.Contains(m.Plugin, "tag=aa") {
+					t.Errorf("machine %+v", m)
+				}
+				if tc.file != nil {
+					if err := os.WriteFile(filepath.Join(m.Dir, traceFile), tc.file, 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return boot(ctx, m, g)
+			}
+			b := testBoot(true)
+			b.traced, b.job = true, wire.Job{Scenarios: []wire.ScenarioSpec{{Name: "itlb"}}}
+			o := r.carryOutOne(t, b, initrdFile(t))
+			if o.Boot.Ending != tc.ending || f.boots != tc.boots {
+				t.Errorf("ended with %s: %s after %d boots", o.Boot.Ending, o.Boot.Detail, f.boots)
+			}
+			whole := tc.ending == "done"
+			if (o.Boot.Trace != nil) != whole || (len(o.Samples) > 0) != whole || (o.keep != "") != whole {
+				t.Errorf("trace %+v, %d samples, kept %v", o.Boot.Trace, len(o.Samples), o.keep != "")
+			}
+			for _, s := range o.Samples {
+				if s.Metric == "boot_time" || s.Scenario != "itlb" {
+					t.Errorf("sample %+v", s)
+				}
+			}
+		})
+	}
+}
