@@ -20,6 +20,7 @@ struct vcpu {
 	size_t used;
 	uint64_t last_page; /* of the last fetch in the window; pages are written as differences */
 	struct totals totals;
+	struct run *run; /* in the scoreboard, while the state is INSIDE */
 };
 
 static const struct qemu_api *api;
@@ -57,17 +58,11 @@ static struct run *run_of(unsigned int vcpu)
 	return runs ? api->scoreboard_find(runs, vcpu) : &own_runs[vcpu];
 }
 
-void window_vcpu(unsigned int vcpu)
+static bool recording(unsigned int vcpu)
 {
-	if (vcpu >= max_vcpus) {
-		window_fail("vCPU %u of a machine that said it has %u", vcpu, max_vcpus);
-		return;
-	}
-	run_of(vcpu)->page = NO_PAGE;
-	pthread_mutex_lock(&file_lock);
-	if (vcpu >= n_vcpus)
-		n_vcpus = vcpu + 1;
-	pthread_mutex_unlock(&file_lock);
+	enum state s = atomic_load_explicit(&state, memory_order_relaxed);
+
+	return s == OPENING || s == INSIDE || (s == CLOSING && vcpu != ender);
 }
 
 void window_fail(const char *format, ...)
@@ -83,6 +78,23 @@ void window_fail(const char *format, ...)
 		fprintf(stderr, "itlb plugin: %s\n", text);
 		out_failure(text);
 	}
+	pthread_mutex_unlock(&file_lock);
+}
+
+void window_vcpu(unsigned int vcpu)
+{
+	if (vcpu >= max_vcpus) {
+		window_fail("vCPU %u of a machine that said it has %u", vcpu, max_vcpus);
+		return;
+	}
+	if (recording(vcpu)) {
+		window_fail("window %u: a vCPU came within it", number);
+		return;
+	}
+	run_of(vcpu)->page = NO_PAGE;
+	pthread_mutex_lock(&file_lock);
+	if (vcpu >= n_vcpus)
+		n_vcpus = vcpu + 1;
 	pthread_mutex_unlock(&file_lock);
 }
 
@@ -132,13 +144,6 @@ static void put_code(unsigned int i, unsigned int code)
 	put_varint(v, (uint64_t)code << 1 | 1);
 }
 
-static bool recording(unsigned int vcpu)
-{
-	enum state s = atomic_load_explicit(&state, memory_order_relaxed);
-
-	return s == OPENING || s == INSIDE || (s == CLOSING && vcpu != ender);
-}
-
 /* Ends the run of a vCPU, of which rest instructions are yet to come. */
 static void end_run(unsigned int vcpu, uint64_t rest)
 {
@@ -173,7 +178,7 @@ void window_block(unsigned int vcpu, void *u)
 /* Version 4: a block calls if it isn't on the run's page, and counts by itself. */
 void window_page(unsigned int vcpu, void *u)
 {
-	go_to(vcpu, run_of(vcpu), packed_high(u));
+	go_to(vcpu, vcpus[vcpu].run, packed_high(u));
 }
 
 void window_begin(unsigned int vcpu, void *u)
@@ -288,6 +293,8 @@ enum state window_settle(void)
 {
 	switch (atomic_load(&state)) {
 	case OPENING:
+		for (unsigned int i = 0; i < n_vcpus; i++)
+			vcpus[i].run = run_of(i);
 		atomic_store(&state, INSIDE);
 		break;
 	case CLOSING:
