@@ -126,7 +126,7 @@ func judgeChanges(rec *results.Record, changes []Change) (results.Verdict, strin
 	}
 	open := append(by[Inconclusive], by[Missing]...)
 	for _, arch := range plannedArchs(rec) {
-		if !judged[arch] && len(by[Worse]) == 0 && len(open) == 0 {
+		if !judged[arch] && measures(rec, arch) && len(by[Worse]) == 0 && len(open) == 0 {
 			return results.Inconclusive, fmt.Sprintf("no metric that is judged could be compared on %s", arch)
 		}
 	}
@@ -139,7 +139,18 @@ func judgeChanges(rec *results.Record, changes []Change) (results.Verdict, strin
 	case len(by[Better]) > 0:
 		return results.Improved, fmt.Sprintf("%s better, none worse: %s", count(len(metrics(by[Better])), "judged metric"), name(by[Better]))
 	}
+	if len(judged) == 0 {
+		return results.Pass, "everything planned was carried out and nothing wrong was found; no metric that is judged was asked for"
+	}
 	return results.Pass, fmt.Sprintf("everything planned was carried out, nothing wrong was found, and no judged metric differs from %s's", rec.Baseline)
+}
+
+// measures tells whether a scenario was planned on arch that gives a judged
+// metric; attacks and traces give none.
+func measures(rec *results.Record, arch string) bool {
+	return slices.ContainsFunc(rec.Planned, func(p results.Planned) bool {
+		return p.Arch == arch && slices.ContainsFunc(Rules(), func(r Rule) bool { return r.Gate == Judged && r.Scenario == p.Scenario })
+	})
 }
 
 // name lists the changes by metric, the largest of each architecture, four

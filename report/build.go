@@ -37,6 +37,7 @@ func Build(rec *results.Record) Document {
 		d.Sections = append(d.Sections, s)
 	}
 	d.Sections = append(d.Sections, b.directMap()...)
+	d.Sections = append(d.Sections, b.itlb()...)
 	d.Sections = append(d.Sections, b.maps()...)
 	d.Sections = append(d.Sections, b.testBPF()...)
 	d.Sections = append(d.Sections, b.unmeasured()...)

@@ -46,6 +46,11 @@ func amount(unit string, x float64) (text string, hasUnit bool) {
 			return "0 ns", true
 		}
 		return prefixed(benchunit.Scale(x/1e9, benchunit.Decimal)) + "s", true
+	case missesUnit:
+		if 0 < x && x < 0.005 {
+			return "<0.01", false
+		}
+		return strconv.FormatFloat(x, 'f', 2, 64), false
 	case "%":
 		return trimZeros(strconv.FormatFloat(x, 'f', 1, 64)) + " %", true
 	}

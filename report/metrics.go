@@ -41,7 +41,7 @@ func (b *builder) metrics(arch string) Section {
 			caption += b.loaded(arch)
 		}
 		t := b.table(caption, func(k rowKey) bool {
-			return k.arch == arch && b.any(k).Tier == tier && !directMapMetric(k.metric) && !suiteMetric(k.metric)
+			return k.arch == arch && b.any(k).Tier == tier && !directMapMetric(k.metric) && !suiteMetric(k.metric) && !itlbMetric(k.metric)
 		})
 		if len(t.Rows) > 0 {
 			s.Blocks = append(s.Blocks, t)

@@ -116,12 +116,15 @@ type Plot struct {
 	XLabel, YLabel string
 	XUnit, YUnit   string
 	Series         []Series
+	LogX           bool // a logarithmic axis
+	Detail         bool // left out of the text form
 }
 
 // Series is one line of a plot. Y is in Plot.YUnit as the metric has it.
 type Series struct {
-	Name string
-	X, Y []float64
+	Name   string
+	X, Y   []float64
+	Detail bool // left out of the text form
 }
 
 // Maps are pictures of the memory that holds JIT code, to be seen side by side.

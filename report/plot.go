@@ -97,6 +97,9 @@ func drawPlot(p Plot) (string, error) {
 	if pl.X.Max <= pl.X.Min {
 		pl.X.Max = pl.X.Min + 1
 	}
+	if p.LogX {
+		pl.X.Scale = plot.LogScale{}
+	}
 	c := vgsvg.New(plotWidth, plotHeight)
 	dc := draw.New(c)
 	pl.Draw(draw.Crop(dc, 2, -14, 4, -4))

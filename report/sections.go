@@ -287,7 +287,7 @@ func (b *builder) limits() Section {
 			break
 		}
 	}
-	blocks = append(blocks, Para{Text: "No iTLB misses were counted: text_mappings is how many TLB entries the code takes, not how often one is missing."})
+	blocks = append(blocks, b.itlbLimits()...)
 	blocks = append(blocks, Para{Detail: true, Text: "A metric weighs in the verdict, or is only shown, by the table in docs/metrics.md. Noisy metrics differ if the Mann-Whitney U test says so at 5 % after Holm's correction over all of one comparison, and the medians lie more than 10 % apart."})
 	return Section{ID: "limits", Title: "Limits", Blocks: blocks}
 }

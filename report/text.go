@@ -111,7 +111,12 @@ func (t *text) section(s Section) {
 		case List:
 			t.list(b)
 		case Plot:
-			t.plot(b)
+			if !b.Detail {
+				if i > 0 {
+					t.line("")
+				}
+				t.plot(b)
+			}
 		case Maps:
 			t.para("  ", b.Caption, 4, Muted)
 			t.bars(b.Maps)
@@ -214,11 +219,18 @@ func (t *text) list(b List) {
 func (t *text) plot(p Plot) {
 	xs := xValues(p)
 	head := []string{p.Title + ", " + p.XUnit}
+	if p.XUnit == "" { // a title that is too long to head a column
+		t.para("  ", p.Title, 2, Muted)
+		head[0] = p.XLabel
+	}
 	for _, x := range xs {
 		head = append(head, number(x))
 	}
 	grid := [][]string{head}
 	for _, s := range p.Series {
+		if s.Detail {
+			continue
+		}
 		row := []string{"  " + s.Name}
 		for _, x := range xs {
 			row = append(row, valueAt(p, s, x))
@@ -245,7 +257,8 @@ func xValues(p Plot) []float64 {
 func valueAt(p Plot, s Series, x float64) string {
 	for i := range s.X {
 		if s.X[i] == x {
-			return Quantity(p.YUnit, s.Y[i])
+			text, _ := amount(p.YUnit, s.Y[i])
+			return text
 		}
 	}
 	return "n/m"

@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package report
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// itlbMetric tells whether a metric is one of the instruction TLB's, which have
+// a section of their own: hundreds of rows make no table.
+func itlbMetric(name string) bool { return strings.HasPrefix(name, "itlb_") }
+
+// The metrics that the section is made of.
+const (
+	tracePages       = "itlb_trace_pages"
+	traceMappings    = "itlb_trace_translations"
+	traceTransitions = "itlb_trace_transitions_per_run"
+	modelMisses      = "itlb_model_misses_per_run"
+	modelCapacity    = "itlb_model_capacity_misses_per_run"
+	asIs             = "as-is"
+)
+
+// itlbValue is one value of the section's metrics with all its labels.
+type itlbValue struct {
+	arch, metric, variant string
+	labels                map[string]string
+	value                 float64
+}
+
+// itlbValues gathers them from the rows, in their order.
+func (b *builder) itlbValues() []itlbValue {
+	var list []itlbValue
+	for _, k := range b.rows {
+		if !itlbMetric(k.metric) {
+			continue
+		}
+		for _, v := range b.variants {
+			if c, ok := b.values[k][v]; ok && c.HeadCentre != nil {
+				list = append(list, itlbValue{k.arch, k.metric, v, c.Labels, *c.HeadCentre})
+			}
+		}
+	}
+	return list
+}
+
+// pick returns the values of a metric that have all the labels in want, which
+// are given as names and values in turn.
+func pick(list []itlbValue, metric string, want ...string) []itlbValue {
+	var out []itlbValue
+	for _, v := range list {
+		fits := v.metric == metric
+		for i := 0; fits && i < len(want); i += 2 {
+			fits = v.labels[want[i]] == want[i+1]
+		}
+		if fits {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// itlb is the section of the instruction TLB: what was counted in the trace,
+// what a model makes of it, and what a PMU counted, each apart.
+func (b *builder) itlb() []Section {
+	all := b.itlbValues()
+	if len(all) == 0 {
+		return nil
+	}
+	s := Section{ID: "itlb", Title: "Instruction TLB"}
+	for _, arch := range b.archs {
+		var list []itlbValue
+		for _, v := range all {
+			if v.arch == arch {
+				list = append(list, v)
+			}
+		}
+		if len(list) == 0 {
+			continue
+		}
+		t := itlbArch{b: b, arch: arch, list: list}
+		t.windows()
+		s.Blocks = append(s.Blocks, t.counted(), t.modelled())
+		s.Blocks = append(s.Blocks, t.againstHot()...)
+		s.Blocks = append(s.Blocks, t.againstCapacity()...)
+		s.Blocks = append(s.Blocks, t.measured()...)
+	}
+	return []Section{s}
+}
+
+// itlbArch makes one architecture's part.
+type itlbArch struct {
+	b    *builder
+	arch string
+	list []itlbValue
+	// small and large are how many programs were loaded in the windows of which
+	// everything is shown, and in those of the sweep over hot ones.
+	small, large string
+}
+
+func (t *itlbArch) windows() {
+	var loaded []int
+	for _, v := range t.list {
+		if n, err := strconv.Atoi(v.labels["loaded"]); err == nil {
+			loaded = append(loaded, n)
+		}
+	}
+	if len(loaded) > 0 {
+		t.small, t.large = strconv.Itoa(slices.Min(loaded)), strconv.Itoa(slices.Max(loaded))
+	}
+}
+
+// hotOf returns how many programs are hot where so many are loaded, the largest
+// number if there are several.
+func (t *itlbArch) hotOf(loaded string) string {
+	hot := 0
+	for _, v := range pick(t.list, tracePages, "loaded", loaded) {
+		n, _ := strconv.Atoi(v.labels["hot"])
+		hot = max(hot, n)
+	}
+	return strconv.Itoa(hot)
+}
+
+// column is a column of the model's table: a kernel as it is, or as if its
+// programs were mapped otherwise.
+type column struct{ variant, mapping string }
+
+func (c column) String() string {
+	if c.mapping == asIs {
+		return c.variant
+	}
+	return c.variant + " " + strings.TrimPrefix(c.mapping, "what-if-") + "?"
+}
+
+func (t *itlbArch) columns() []column {
+	var list []column
+	for _, v := range t.b.variants {
+		for _, m := range []string{asIs, "what-if-4k", "what-if-2m"} {
+			c := column{v, m}
+			if slices.ContainsFunc(t.list, func(x itlbValue) bool { return x.variant == v && x.labels["mapping"] == m }) {
+				list = append(list, c)
+			}
+		}
+	}
+	return list
+}
+
+// aside tells the columns that the text form has no room for: what would become
+// of others than the candidate.
+func (t *itlbArch) aside(c column) bool { return c.mapping != asIs && c.variant != t.b.rec.Candidate }
+
+// byTestRun is the form of a window whose programs are called by test runs.
+const byTestRun = "test_run"
+
+func forms() []string { return []string{byTestRun, "attached"} }
+
+// suffix tells the rows of attached programs from those of test runs.
+func suffix(form string) string {
+	if form == byTestRun {
+		return ""
+	}
+	return ", " + form
+}
+
+// counted is the table of what the trace shows without any model.
+func (t *itlbArch) counted() Block {
+	hot := t.hotOf(t.small)
+	table := Table{Caption: fmt.Sprintf("%s, trace: counted, no model; %s hot programs of %s, in test runs", t.arch, hot, t.small), Columns: []Column{{Title: ""}}}
+	for _, v := range t.b.variants {
+		table.Columns = append(table.Columns, Column{Title: v})
+	}
+	for _, form := range forms() {
+		for _, row := range []struct {
+			name, metric string
+			detail       bool
+			labels       []string
+		}{
+			{"pages of BPF code", tracePages, false, []string{"part", "bpf"}},
+			{"TLB entries for BPF code", traceMappings, false, []string{"part", "bpf", "page", "all"}},
+			{"  of them 4 KiB", traceMappings, true, []string{"part", "bpf", "page", "4k"}},
+			{"pages of kernel code", tracePages, true, []string{"part", "kernel"}},
+			{"pages of user code", tracePages, true, []string{"part", "user"}},
+			{"TLB entries for all code", traceMappings, true, []string{"part", "all", "page", "all"}},
+			{"changes of page per run, to BPF", traceTransitions, true, []string{"part", "bpf"}},
+			{"changes of page per run, all", traceTransitions, true, []string{"part", "all"}},
+		} {
+			r := Row{Cells: []Cell{{Text: row.name + suffix(form)}}, Detail: row.detail || form != byTestRun}
+			found := false
+			for _, v := range t.b.variants {
+				cell := Cell{Text: "n/m", Tone: Muted, Hint: notMeasured}
+				for _, x := range pick(t.list, row.metric, append([]string{"loaded", t.small, "hot", hot, "form", form}, row.labels...)...) {
+					if x.variant == v {
+						cell, found = Cell{Text: number(x.value)}, true
+					}
+				}
+				r.Cells = append(r.Cells, cell)
+			}
+			if found {
+				table.Rows = append(table.Rows, r)
+			}
+		}
+	}
+	return table
+}
+
+// modelled is the table of simulated misses in the same windows.
+func (t *itlbArch) modelled() Block {
+	hot := t.hotOf(t.small)
+	cols := t.columns()
+	table := Table{Caption: fmt.Sprintf("%s, model: L1 iTLB misses on BPF code per program run, once warm; the same windows", t.arch), Columns: []Column{{Title: "TLB"}}}
+	for _, c := range cols {
+		table.Columns = append(table.Columns, Column{Title: c.String(), Detail: t.aside(c)})
+	}
+	for _, k := range t.models() {
+		for _, form := range forms() {
+			row := Row{Cells: []Cell{{Text: k.name() + suffix(form)}}, Detail: !k.brief || form != byTestRun}
+			found := false
+			for _, c := range cols {
+				cell := Cell{Text: ""}
+				if x, ok := t.model(k, c, t.small, hot, form); ok {
+					cell, found = Cell{Text: misses(x)}, true
+				}
+				row.Cells = append(row.Cells, cell)
+			}
+			if found {
+				table.Rows = append(table.Rows, row)
+			}
+		}
+	}
+	return table
+}
+
+// simulated is one simulated TLB: a geometry with its policy, or a fully
+// associative LRU one of so many entries.
+type simulated struct {
+	geometry, policy, entries string
+	brief                     bool
+}
+
+func (k simulated) name() string {
+	if k.entries != "" {
+		return k.entries + " entries, fully assoc."
+	}
+	return k.geometry + ", " + k.policy
+}
+
+// models lists the geometries that were simulated, each once, those of the sweep
+// as the ones to show in brief; where none is known it lists capacities.
+func (t *itlbArch) models() []simulated {
+	swept := map[string]bool{}
+	for _, v := range pick(t.list, modelMisses, "loaded", t.large) {
+		swept[v.labels["geometry"]+"\x00"+v.labels["policy"]] = t.large != t.small
+	}
+	var list []simulated
+	seen := map[string]bool{}
+	for _, v := range pick(t.list, modelMisses) {
+		key := v.labels["geometry"] + "\x00" + v.labels["policy"]
+		if !seen[key] {
+			seen[key] = true
+			list = append(list, simulated{geometry: v.labels["geometry"], policy: v.labels["policy"], brief: swept[key]})
+		}
+	}
+	if len(list) > 0 {
+		return list
+	}
+	for _, n := range []string{"64", "128", "256", "512"} {
+		list = append(list, simulated{entries: n, brief: true})
+	}
+	return list
+}
+
+// model returns the warm misses on BPF code per run, with flushes that were not
+// seen whole taken for none.
+func (t *itlbArch) model(k simulated, c column, loaded, hot, form string) (float64, bool) {
+	want := []string{"loaded", loaded, "hot", hot, "form", form, "part", "bpf", "bound", "ignored", "mapping", c.mapping}
+	metric := modelMisses
+	if k.entries != "" {
+		metric = modelCapacity
+		want = append(want, "entries", k.entries)
+	} else {
+		want = append(want, "geometry", k.geometry, "policy", k.policy, "lap", "warm")
+	}
+	for _, x := range pick(t.list, metric, want...) {
+		if x.variant == c.variant {
+			return x.value, true
+		}
+	}
+	return 0, false
+}
+
+func misses(x float64) string {
+	text, _ := amount(missesUnit, x)
+	return text
+}
+
+// missesUnit is the unit of modelled misses; amount knows it.
+const missesUnit = "misses/run"
+
+// againstHot plots misses against how many programs are hot.
+func (t *itlbArch) againstHot() []Block {
+	var blocks []Block
+	if t.large == t.small {
+		return nil
+	}
+	models := slices.DeleteFunc(t.models(), func(k simulated) bool { return !k.brief })
+	brief := max(0, slices.IndexFunc(models, func(k simulated) bool { return k.geometry == "skylake-sp" || k.entries == "128" }))
+	for i, k := range models {
+		p := Plot{Title: fmt.Sprintf("%s, model %s: misses on BPF code per run, hot programs of %s", t.arch, k.name(), t.large),
+			XLabel: "hot programs", YLabel: "misses per run", YUnit: missesUnit, LogX: true, Detail: i != brief}
+		for _, c := range t.columns() {
+			s := Series{Name: c.String(), Detail: t.aside(c)}
+			for _, hot := range t.hots() {
+				if y, ok := t.model(k, c, t.large, strconv.Itoa(hot), byTestRun); ok {
+					s.X, s.Y = append(s.X, float64(hot)), append(s.Y, y)
+				}
+			}
+			if len(s.X) > 0 {
+				p.Series = append(p.Series, s)
+			}
+		}
+		if len(p.Series) > 0 {
+			blocks = append(blocks, p)
+		}
+	}
+	return blocks
+}
+
+// hots lists the numbers of hot programs in the sweep.
+func (t *itlbArch) hots() []int {
+	seen := map[int]bool{}
+	for _, v := range pick(t.list, tracePages, "loaded", t.large, "form", "test_run") {
+		if n, err := strconv.Atoi(v.labels["hot"]); err == nil {
+			seen[n] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// againstCapacity plots misses against the size of a fully associative TLB, in
+// the windows of which every size is known.
+func (t *itlbArch) againstCapacity() []Block {
+	hot := t.hotOf(t.small)
+	p := Plot{Title: fmt.Sprintf("%s, model: misses on BPF code per run, against entries of a fully associative LRU TLB; %s hot of %s programs", t.arch, hot, t.small),
+		XLabel: "entries", YLabel: "misses per run", YUnit: missesUnit, LogX: true, Detail: true}
+	for _, c := range t.columns() {
+		s := Series{Name: c.String()}
+		for _, x := range pick(t.list, modelCapacity, "loaded", t.small, "hot", hot, "form", "test_run", "part", "bpf", "bound", "ignored", "mapping", c.mapping) {
+			if n, err := strconv.ParseFloat(x.labels["entries"], 64); err == nil && x.variant == c.variant {
+				s.X, s.Y = append(s.X, n), append(s.Y, x.value)
+			}
+		}
+		if len(s.X) > 0 {
+			p.Series = append(p.Series, s)
+		}
+	}
+	if len(p.Series) == 0 {
+		return nil
+	}
+	return []Block{p}
+}
+
+// measured is the table of what a PMU counted, or says why there is none.
+func (t *itlbArch) measured() []Block {
+	table := t.b.table(t.arch+", measured by the processor's counters", func(k rowKey) bool {
+		return k.arch == t.arch && strings.HasPrefix(k.metric, "itlb_pmu_")
+	})
+	if len(table.Rows) > 0 {
+		return []Block{table}
+	}
+	for _, u := range t.b.rec.Unmeasured {
+		if u.Arch == t.arch && strings.HasPrefix(u.Metric, "itlb_pmu_") {
+			return []Block{Para{Text: fmt.Sprintf("%s, measured: nothing, because %s.", t.arch, strings.TrimSuffix(u.Why, "."))}}
+		}
+	}
+	return nil
+}
+
+// itlbLimits says in a line for each tier what its figures leave out.
+func (b *builder) itlbLimits() []Block {
+	if !slices.ContainsFunc(b.rows, func(k rowKey) bool { return itlbMetric(k.metric) }) {
+		return []Block{Para{Text: "No iTLB misses were counted: text_mappings is how many TLB entries the code takes, not how often one is missing."}}
+	}
+	return []Block{
+		Para{Text: "Trace: pages that instructions were fetched from, in one deterministic boot on one CPU."},
+		Para{Text: "Model: a simulated L1 over that trace; no speculation, prefetch, SMT, walk caches or pressure from data. Read differences between kernels, not misses, and never time. What ends in ? is a what-if: the same trace, mapped otherwise. docs/itlb.md says the rest."},
+	}
+}
