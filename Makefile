@@ -4,6 +4,7 @@
 #   make test     every test, from unit to real boots on both architectures
 #   make bench    the speed targets, as ratios (takes about half an hour)
 #   make defects  puts defects into the series and sees whether they are found (an hour)
+#   make soak     attacks all kernels for SECONDS (default 600) each
 #   make install  packtest into $(DESTDIR)$(PREFIX)/bin; it needs no Go there
 #
 # All but the last begin with the same set-up step, which does nothing the
@@ -15,7 +16,7 @@ ARGS   ?=
 # find-go prints the go to use; programs that run go themselves find it in PATH.
 GO = go=$$(scripts/find-go) && PATH="$${go%/*}:$$PATH" && export PATH &&
 
-.PHONY: all run test unit bench defects build setup install vet clean
+.PHONY: all run test unit bench defects soak build setup install vet clean
 
 all: build
 
@@ -50,6 +51,10 @@ bench: build
 # Arguments: make defects ARGS="--arch s390x pack-writable"
 defects: build
 	@bin/packtest defects $(ARGS)
+
+SECONDS ?= 600
+soak: build
+	@bin/packtest run --scenario soak --seconds $(SECONDS) $(ARGS)
 
 install: build
 	install -D -m 0755 bin/packtest $(DESTDIR)$(PREFIX)/bin/packtest

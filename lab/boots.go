@@ -203,6 +203,7 @@ func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*out
 	}
 	defer os.RemoveAll(dir)
 	m := r.machine(b.cell, accel, initrd, dir)
+	m.Limits.Total = b.limit()
 	if b.traced {
 		if m, err = r.traced(ctx, m, b); err != nil {
 			return r.notStarted(ctx, b, m, err, r.Now().UTC()), nil
@@ -240,6 +241,19 @@ func interruption(ctx context.Context) error {
 		return err
 	}
 	return context.Canceled
+}
+
+// limit returns what a boot may take in all, where it is to go on for longer
+// than machines are given by themselves; else 0.
+func (b *boot) limit() time.Duration {
+	var seconds int
+	for _, s := range b.job.Scenarios {
+		seconds += s.Seconds
+	}
+	if seconds == 0 {
+		return 0
+	}
+	return 2*time.Minute + time.Duration(seconds)*time.Second
 }
 
 // machine describes the VM that boots a cell.

@@ -40,7 +40,7 @@ func TestScheduleInterleaves(t *testing.T) {
 		"nopack#1 directmap false", "pack#1 directmap false",
 		"nopack#2 load+drain false", "pack#2 load+drain false",
 		"nopack#3 load+drain false", "pack#3 load+drain false",
-		"nopack#4 churn+parallel+shapes false", "pack#4 churn+parallel+shapes false",
+		"nopack#4 churn+parallel+shapes+limits+faults false", "pack#4 churn+parallel+shapes+limits+faults false",
 		"nopack#5 itlb true", "pack#5 itlb true",
 		"nopack#6 test_bpf true", "pack#6 test_bpf true",
 	}

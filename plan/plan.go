@@ -66,6 +66,8 @@ type Scenario struct {
 	// Hot and Rounds are for itlb: how many of the programs run, and how often.
 	Hot    int `toml:"hot"`
 	Rounds int `toml:"rounds"`
+	// Seconds is for soak: how long it goes on.
+	Seconds int `toml:"seconds"`
 }
 
 // Architectures returns the architectures packtest knows.
@@ -84,7 +86,12 @@ func Scenarios() []string {
 }
 
 // Attacks returns the scenarios that are to break the allocator.
-func Attacks() []string { return []string{"churn", "parallel", "shapes"} }
+func Attacks() []string {
+	return []string{"churn", "parallel", "shapes", "limits", "faults", "pressure", soak}
+}
+
+// soak is the attack that goes on for a given time.
+const soak = "soak"
 
 // IsAttack tells whether a scenario is one of them.
 func IsAttack(scenario string) bool { return slices.Contains(Attacks(), scenario) }
@@ -117,6 +124,8 @@ func Default() *Plan {
 			{Name: "churn"},
 			{Name: "parallel"},
 			{Name: "shapes"},
+			{Name: "limits"},
+			{Name: "faults"},
 			// What the bench ran that bpf_prog_pack was published with, then a sweep.
 			{Name: "itlb", Programs: 160, Hot: 100, Rounds: 10, Steps: []int{8, 16, 32, 64, 128, 256, 512, 1024, 2048}},
 			{Name: "test_bpf"},
@@ -197,6 +206,12 @@ func (p *Plan) validateScenarios() error {
 		if err := p.validateHot(s); err != nil {
 			return err
 		}
+		if s.Seconds != 0 && s.Name != soak {
+			return fault.Inputf("scenario %s: seconds are for %s", s.Name, soak)
+		}
+		if s.Seconds < 0 || s.Seconds > maxSoak {
+			return fault.Inputf("scenario %s: seconds is %d; it must be from 1 to %d", s.Name, s.Seconds, maxSoak)
+		}
 		for i, n := range s.Steps {
 			if n < 0 || n > MaxPrograms || i > 0 && n <= s.Steps[i-1] {
 				return fault.Inputf("scenario %s: steps must rise, from 0 to at most %d programs", s.Name, MaxPrograms)
@@ -209,6 +224,9 @@ func (p *Plan) validateScenarios() error {
 	}
 	return nil
 }
+
+// maxSoak is a week, in seconds.
+const maxSoak = 7 * 24 * 60 * 60
 
 // validateHot checks what only itlb has use for. Zero is the guest's default.
 func (p *Plan) validateHot(s Scenario) error {
@@ -257,6 +275,12 @@ func (p *Plan) Keep(arches, variants, scenarios []string) error {
 	}
 	if p.Variants, err = keep("variant", p.Variants, variants, func(v Variant) string { return v.Name }, nil); err != nil {
 		return err
+	}
+	// Not every scenario is worth running every time; each can be asked for.
+	for _, name := range scenarios {
+		if slices.Contains(Scenarios(), name) && !slices.ContainsFunc(p.Scenarios, func(s Scenario) bool { return s.Name == name }) {
+			p.Scenarios = append(p.Scenarios, Scenario{Name: name})
+		}
 	}
 	if p.Scenarios, err = keep("scenario", p.Scenarios, scenarios, func(s Scenario) string { return s.Name }, Scenarios()); err != nil {
 		return err
@@ -317,7 +341,7 @@ func keep[T any](what string, have []T, want []string, name func(T) string, know
 
 // Spec returns what the guest is told about a scenario.
 func (p *Plan) Spec(s Scenario) wire.ScenarioSpec {
-	return wire.ScenarioSpec{Name: s.Name, Programs: s.Programs, Steps: s.Steps, Hot: s.Hot, Rounds: s.Rounds, Seed: p.Seed}
+	return wire.ScenarioSpec{Name: s.Name, Programs: s.Programs, Steps: s.Steps, Hot: s.Hot, Rounds: s.Rounds, Seconds: s.Seconds, Seed: p.Seed}
 }
 
 func oneOf(what, got string, want []string) error {

@@ -55,7 +55,7 @@ func (p *Plan) TOML() string {
 		}
 		line("")
 	}
-	about("Scenarios, run in this order: " + strings.Join(Scenarios(), ", ") + ".\nload takes programs, directmap steps: numbers of programs.\nitlb takes both and how many are hot; its steps are numbers of hot programs.")
+	about("Scenarios, run in this order: " + strings.Join(Scenarios()[:5], ", ") + ",\n" + strings.Join(Scenarios()[5:], ", ") + ".\nsoak goes on for a time: seconds = 600. load takes programs, directmap steps: numbers of programs.\nitlb takes both and how many are hot; its steps are numbers of hot programs.")
 	for i, s := range p.Scenarios {
 		if i > 0 {
 			line("")
@@ -70,6 +70,9 @@ func (p *Plan) TOML() string {
 		}
 		if s.Rounds != 0 {
 			line("rounds = %d", s.Rounds)
+		}
+		if s.Seconds != 0 {
+			line("seconds = %d", s.Seconds)
 		}
 		if len(s.Steps) > 0 {
 			line("steps = [%s]", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(s.Steps)), ", "), "[]"))

@@ -30,6 +30,7 @@ type runCmd struct {
 	Arch     []string `help:"Only these architectures: x86_64, s390x." placeholder:"ARCH" sep:","`
 	Boots    int      `help:"How often each kernel is booted for the timed scenarios." placeholder:"N"`
 	Programs int      `help:"How many programs the load scenario loads, up to 10000." placeholder:"N"`
+	Seconds  int      `help:"How long the soak scenario goes on." placeholder:"N"`
 	Seed     *uint64  `help:"Seed of sizes, programs and orders." placeholder:"N"`
 	Parallel int      `help:"VMs at once." placeholder:"N"`
 	Format   string   `help:"Format of the report on standard output: ${formats}." default:"text" placeholder:"FORMAT"`
@@ -150,6 +151,11 @@ func (c *runCmd) asPlan() (*plan.Plan, string, error) {
 			if p.Scenarios[i].Name == "load" {
 				p.Scenarios[i].Programs = c.Programs
 			}
+		}
+	}
+	for i := range p.Scenarios {
+		if c.Seconds != 0 && p.Scenarios[i].Name == "soak" {
+			p.Scenarios[i].Seconds = c.Seconds
 		}
 	}
 	return p, text, p.Validate()
