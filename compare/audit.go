@@ -150,7 +150,7 @@ func undelivered(rec *results.Record, p results.Planned) []string {
 	from := Source(rec, p.Arch, p.Variant)
 	least := map[string]int{}
 	for k, v := range values(rec, p.Variant) {
-		if k.arch != p.Arch {
+		if k.arch != p.Arch || k.scenario != p.Scenario {
 			continue
 		}
 		if n, ok := least[k.metric]; !ok || len(v.values) < n {
@@ -159,14 +159,14 @@ func undelivered(rec *results.Record, p results.Planned) []string {
 	}
 	explained := map[string]bool{}
 	for _, u := range rec.Unmeasured {
-		if u.Arch == p.Arch && u.Variant == from && u.Why != "" {
+		if u.Arch == p.Arch && u.Variant == from && u.Scenario == p.Scenario && u.Why != "" {
 			explained[u.Metric] = true
 		}
 	}
 	var list []string
 	for _, r := range Rules() {
 		n := least[r.Metric]
-		if r.Scenario != p.Scenario || explained[r.Metric] || n >= p.Boots {
+		if !r.expects(p.Scenario) || explained[r.Metric] || n >= p.Boots {
 			continue
 		}
 		if n == 0 {

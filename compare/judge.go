@@ -149,7 +149,7 @@ func judgeChanges(rec *results.Record, changes []Change) (results.Verdict, strin
 // metric; attacks and traces give none.
 func measures(rec *results.Record, arch string) bool {
 	return slices.ContainsFunc(rec.Planned, func(p results.Planned) bool {
-		return p.Arch == arch && slices.ContainsFunc(Rules(), func(r Rule) bool { return r.Gate == Judged && r.Scenario == p.Scenario })
+		return p.Arch == arch && slices.ContainsFunc(Rules(), func(r Rule) bool { return r.Gate == Judged && r.expects(p.Scenario) })
 	})
 }
 

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package compare
+
+import (
+	"strings"
+	"testing"
+
+	"packtest/metric"
+	"packtest/results"
+)
+
+// A run of attacks alone compares nothing and can pass, but only if each attack
+// says that it looked.
+func TestAttacksAlone(t *testing.T) {
+	record := func() *results.Record {
+		r := &results.Record{Baseline: "nopack", Candidate: "pack"}
+		for i, v := range []string{"nopack", "pack"} {
+			r.Planned = append(r.Planned, results.Planned{Arch: "s390x", Variant: v, Scenario: "churn", Boots: 1})
+			r.Cells = append(r.Cells, results.Cell{Arch: "s390x", Variant: v, Image: strings.Repeat(string(rune('a'+i)), 64)})
+			r.Boots = append(r.Boots, results.Boot{Arch: "s390x", Variant: v, Number: 1, Scenarios: []string{"churn"}, Ending: results.EndingDone})
+			r.Samples = append(r.Samples, results.Sample{Arch: "s390x", Variant: v, Scenario: "churn", Sample: metric.New("attack_looks", nil, 14)})
+		}
+		return r
+	}
+	if v, why := Judge(record()); v != results.Pass {
+		t.Errorf("a clean run is %s: %s", v, why)
+	}
+	blind := record()
+	blind.Samples = blind.Samples[:1]
+	if v, why := Judge(blind); v != results.HarnessFailed || !strings.Contains(why, "attack_looks") {
+		t.Errorf("an attack that never looked is %s: %s", v, why)
+	}
+	elsewhere := record()
+	elsewhere.Samples[1].Scenario = "parallel"
+	if v, why := Judge(elsewhere); v != results.HarnessFailed {
+		t.Errorf("a look in another scenario makes it %s: %s", v, why)
+	}
+	bad := record()
+	bad.Findings = []results.Finding{{Arch: "s390x", Variant: "pack", Scenario: "churn", Kind: "overlap", Title: "programs' code overlaps"}}
+	if v, _ := Judge(bad); v != results.KernelFailed {
+		t.Errorf("a finding makes it %s", v)
+	}
+}
