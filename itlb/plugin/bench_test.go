@@ -57,7 +57,7 @@ type window struct {
 }
 
 func (w *window) measure(b *testing.B) {
-	const pairs, rounds = 5, 300
+	const pairs, rounds = 5, 3000
 	out := filepath.Join(b.TempDir(), "trace")
 	var windows, boots []float64
 	for range pairs {
