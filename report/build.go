@@ -34,7 +34,9 @@ func Build(rec *results.Record) Document {
 		if i == len(b.archs)-1 {
 			s.Blocks = append(s.Blocks, b.signs()...)
 		}
-		d.Sections = append(d.Sections, s)
+		if len(s.Blocks) > 0 {
+			d.Sections = append(d.Sections, s)
+		}
 	}
 	d.Sections = append(d.Sections, b.directMap()...)
 	d.Sections = append(d.Sections, b.itlb()...)

@@ -47,9 +47,11 @@ func (b *builder) metrics(arch string) Section {
 			s.Blocks = append(s.Blocks, t)
 		}
 	}
-	if len(s.Blocks) == 0 {
+	if !slices.ContainsFunc(b.rows, func(k rowKey) bool { return k.arch == arch }) {
 		s.Blocks = append(s.Blocks, Para{Text: "Nothing was measured on " + arch + ".", Tone: Bad})
+		return s
 	}
+	s.Detail = !slices.ContainsFunc(s.Blocks, func(bl Block) bool { return len(briefRows(bl.(Table))) > 0 })
 	return s
 }
 

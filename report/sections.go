@@ -52,7 +52,7 @@ func (b *builder) findings() Section {
 	add(f.Baseline, Muted, " (baseline only)")
 	add(f.Others, Muted, "")
 	if len(all.Items) == 0 {
-		s.Blocks = []Block{Para{Text: "None: no broken oracle, no warning, oops or hang on any kernel."}}
+		s.Blocks = []Block{Para{Text: "None: no broken oracle, no warning, oops or hang on any kernel" + b.attacked() + "."}}
 		if len(compare.Audit(b.rec)) > 0 {
 			s.Blocks = []Block{Para{Text: "None in what was carried out, which is not all that was planned."}}
 		}
@@ -60,6 +60,23 @@ func (b *builder) findings() Section {
 	}
 	s.Blocks = []Block{all}
 	return s
+}
+
+// attacked says how much was done to find something, on all kernels together.
+func (b *builder) attacked() string {
+	sum := map[string]float64{}
+	for _, k := range b.rows {
+		for _, v := range b.variants {
+			if c, ok := b.values[k][v]; ok && c.HeadCentre != nil {
+				sum[k.metric] += *c.HeadCentre
+			}
+		}
+	}
+	if sum["attack_looks"] == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", under attacks that loaded %s and ran %s times, with %s at all executable memory",
+		Quantity("programs", sum["attack_loads"]), number(sum["attack_runs"]), Quantity("looks", sum["attack_looks"]))
 }
 
 // unmeasured lists what could not be measured; cells with the same reason stand
