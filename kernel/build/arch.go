@@ -20,7 +20,8 @@ type arch struct {
 	// triplet is the prefix of Debian's cross tools, and debian their packages'
 	// suffix; prefix is "" when the host can do without them.
 	triplet, debian, prefix string
-	// bootsELF says that QEMU boots vmlinux itself.
+	// bootsELF says that QEMU boots vmlinux itself, if nothing in its
+	// configuration keeps it from that.
 	bootsELF bool
 }
 

@@ -242,7 +242,7 @@ func (b *builder) collect(ctx context.Context, dir string, m meta) error {
 		_, err := b.arch.binutil(ctx, "strip", how, "-o", filepath.Join(dir, to), filepath.Join(b.tree.dir, from))
 		return err
 	}
-	if b.arch.bootsELF {
+	if b.bootsELF() {
 		if err := strip("vmlinux", bootFile, "--strip-all"); err != nil {
 			return err
 		}

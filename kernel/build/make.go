@@ -111,6 +111,11 @@ func (b *builder) targets() []string {
 
 func (b *builder) hasModules() bool { return b.effective.Value("TEST_BPF") == "m" }
 
+// bootsELF tells whether QEMU can enter vmlinux itself. With KASAN it can't: the
+// first code at that entry is instrumented, and looks for a shadow that is not
+// mapped yet. The entry of bzImage's decompressor comes after that.
+func (b *builder) bootsELF() bool { return b.arch.bootsELF && b.effective.Value("KASAN") != "y" }
+
 // configure runs Kconfig, unless .config is what it would make, and checks that
 // it took every setting. done says whether it ran.
 func (b *builder) configure(ctx context.Context, config string) (done bool, err error) {
