@@ -95,6 +95,9 @@ func (m *Machine) CommandLine() string {
 		// Without ACPI the machine is reset by a triple fault, and finds its
 		// clock's rate on the command line.
 		words = append(words, "console=ttyS0", "reboot=t", "tsc=reliable")
+		// The kernel sees whether the timer interrupts it by counting a few ticks,
+		// and panics if a busy host let them come late.
+		words = append(words, "no_timer_check")
 		if khz := m.tscKHz; khz > 0 {
 			// The same for the delay loop, which the second CPU would otherwise
 			// measure for a quarter of the boot. It counts in ticks of 10 ms.
