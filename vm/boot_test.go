@@ -219,7 +219,7 @@ func TestHostEndings(t *testing.T) {
 	})
 	t.Run("stopped", func(t *testing.T) {
 		b := newBench(t, arch, kernel, initrd, "hello,talk")
-		b.m.Limits = Limits{Silence: 200 * time.Millisecond, Grace: time.Second}
+		b.m.Limits = Limits{Silence: 500 * time.Millisecond, Grace: time.Second}
 		o := b.run(t, t.Context(), afterHello(func() { signalQEMU(t, b.m, syscall.SIGSTOP) }))
 		// It is not the guest that doesn't answer.
 		if o.Ending != QEMUDied {
