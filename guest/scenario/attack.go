@@ -158,12 +158,15 @@ func (a *attack) finish(ctx context.Context) error {
 	return nil
 }
 
+// kmemleakFile is there if the kernel has kmemleak.
+const kmemleakFile = "/sys/kernel/debug/kmemleak"
+
 // kmemleakAge is how old memory has to be for kmemleak to look at it.
 const kmemleakAge = 5 * time.Second
 
 // lost has the kernel look for memory that nobody points to, if it can.
 func (a *attack) lost(ctx context.Context) error {
-	for end := time.Now().Add(kmemleakAge + time.Second); exists("/sys/kernel/debug/kmemleak") && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(kmemleakAge + time.Second); exists(kmemleakFile) && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		a.env.Report.Progress(0, 1, "waiting for memory to grow old") // a sign of life
 		if err := ctx.Err(); err != nil {
 			return err

@@ -216,6 +216,13 @@ func (f *faultAttack) inject(ctx context.Context, s site, op operation) (err err
 	defer func() { err = errors.Join(err, f.injector.Off()) }()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	// The verifier gives way to a signal, and Go's runtime sends some to threads
+	// that run for long.
+	release, err := holdSignals()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	thread, err := f.injector.Thread()
 	if err != nil {
 		return err

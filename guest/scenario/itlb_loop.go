@@ -78,11 +78,9 @@ func (l *loop) round() {
 	}
 }
 
-// goFirst puts the calling thread before all that are scheduled by fairness, and
-// before it only what the kernel leaves of its packets to a thread, without
-// which the loop would wait. It holds back signals: Go's runtime sends some to
-// threads that run for long.
-func goFirst() (restore func() error, err error) {
+// holdSignals holds back signals from the calling thread, which must be locked,
+// until the function it returns is called.
+func holdSignals() (release func() error, err error) {
 	var all, before unix.Sigset_t
 	for i := range all.Val {
 		all.Val[i] = ^all.Val[i]
@@ -90,9 +88,21 @@ func goFirst() (restore func() error, err error) {
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before); err != nil {
 		return nil, fmt.Errorf("hold back signals: %w", err)
 	}
+	return func() error { return unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }, nil
+}
+
+// goFirst puts the calling thread before all that are scheduled by fairness, and
+// before it only what the kernel leaves of its packets to a thread, without
+// which the loop would wait. It holds back signals: Go's runtime sends some to
+// threads that run for long.
+func goFirst() (restore func() error, err error) {
+	release, err := holdSignals()
+	if err != nil {
+		return nil, err
+	}
 	var changed []int
 	restore = func() error {
-		err := unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
+		err := release()
 		for _, thread := range changed {
 			err = errors.Join(err, setScheduler(thread, schedOther, 0))
 		}
