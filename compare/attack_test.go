@@ -42,3 +42,19 @@ func TestAttacksAlone(t *testing.T) {
 		t.Errorf("a finding makes it %s", v)
 	}
 }
+
+// Scenarios that could do nothing on these kernels prove nothing, whatever their
+// reasons.
+func TestNothingDone(t *testing.T) {
+	r := &results.Record{Baseline: "nopack", Candidate: "pack"}
+	for i, v := range []string{"nopack", "pack"} {
+		r.Planned = append(r.Planned, results.Planned{Arch: "s390x", Variant: v, Scenario: "faults", Boots: 1})
+		r.Cells = append(r.Cells, results.Cell{Arch: "s390x", Variant: v, Image: strings.Repeat(string(rune('a'+i)), 64)})
+		r.Boots = append(r.Boots, results.Boot{Arch: "s390x", Variant: v, Number: 1, Scenarios: []string{"faults"}, Ending: results.EndingDone})
+		r.Samples = append(r.Samples, results.Sample{Arch: "s390x", Variant: v, Scenario: "boot", Sample: metric.New("boot_time", nil, 1e9)})
+		r.Unmeasured = append(r.Unmeasured, results.Unmeasured{Arch: "s390x", Variant: v, Scenario: "faults", Metric: "faults_injected", Why: "the kernel has no fault injection"})
+	}
+	if v, why := Judge(r); v != results.Inconclusive || ExitCode(v) == 0 {
+		t.Errorf("nothing done is %s: %s", v, why)
+	}
+}

@@ -51,7 +51,9 @@ func CatchOf(rec *results.Record, arch, variant string) Catch {
 		return c
 	}
 	findings := slices.DeleteFunc(slices.Clone(rec.Findings), func(f results.Finding) bool {
-		return f.Arch != arch || f.Variant != variant || f.OnBaseline
+		// What took too long, or could not be carried out, may be the host's.
+		unclear := f.Kind == results.ScenarioFailed || f.Kind == "timeout"
+		return f.Arch != arch || f.Variant != variant || f.OnBaseline || unclear
 	})
 	slices.SortStableFunc(findings, func(a, b results.Finding) int {
 		switch {
@@ -83,6 +85,11 @@ func CatchOf(rec *results.Record, arch, variant string) Catch {
 	if c.Found() {
 		c.Others = len(seen) - 1
 		return c
+	}
+	for _, f := range rec.Findings {
+		if f.Arch == arch && f.Variant == variant && f.Kind == results.ScenarioFailed {
+			c.Problem = fmt.Sprintf("%s: %s", f.Scenario, firstLine(f.Evidence))
+		}
 	}
 	for _, b := range rec.Boots {
 		if b.Arch == arch && b.Variant == variant && b.Ending != "done" {

@@ -139,10 +139,20 @@ func judgeChanges(rec *results.Record, changes []Change) (results.Verdict, strin
 	case len(by[Better]) > 0:
 		return results.Improved, fmt.Sprintf("%s better, none worse: %s", count(len(metrics(by[Better])), "judged metric"), name(by[Better]))
 	}
+	if len(judged) == 0 && !did(rec) {
+		return results.Inconclusive, "no scenario that was asked for did anything on these kernels"
+	}
 	if len(judged) == 0 {
 		return results.Pass, "everything planned was carried out and nothing wrong was found; no metric that is judged was asked for"
 	}
 	return results.Pass, fmt.Sprintf("everything planned was carried out, nothing wrong was found, and no judged metric differs from %s's", rec.Baseline)
+}
+
+// did tells whether any planned scenario has reported a value on the candidate.
+func did(rec *results.Record) bool {
+	return slices.ContainsFunc(rec.Samples, func(s results.Sample) bool {
+		return s.Variant == rec.Candidate && slices.ContainsFunc(rec.Planned, func(p results.Planned) bool { return p.Scenario == s.Scenario })
+	})
 }
 
 // measures tells whether a scenario was planned on arch that gives a judged

@@ -97,7 +97,7 @@ func Rules() []Rule {
 			Why: "How much an attack did; what it is after is findings."},
 		{Metric: "attack_runs", Gate: Shown, Tolerance: 0.1,
 			Why: "As attack_loads."},
-		{Metric: "attack_looks", Gate: Shown, Tolerance: 0.1, Scenario: "churn parallel shapes limits pressure",
+		{Metric: "attack_looks", Gate: Shown, Tolerance: 0.1, Scenario: "churn parallel shapes limits pressure soak",
 			Why: "As attack_loads."},
 		{Metric: "shape_runs", Gate: Shown,
 			Why: "As attack_loads."},

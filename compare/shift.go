@@ -26,18 +26,18 @@ func hodgesLehmann(base, head []float64) (shift, low, high float64, ok bool) {
 	slices.Sort(diffs)
 	shift, _ = Median(diffs)
 	k := criticalU(len(base), len(head), 1-confidence)
-	if k < 0 {
+	if k < 1 {
 		return shift, 0, 0, false
 	}
-	return shift, diffs[k], diffs[len(diffs)-1-k], true
+	return shift, diffs[k-1], diffs[len(diffs)-k], true
 }
 
 // manyPairs is where the normal approximation takes over from counting.
 const manyPairs = 2500
 
 // criticalU returns the largest U at which the two-sided U test of n and m
-// values rejects at level a, plus one: the index of the interval's lower end
-// among the sorted differences. It is -1 if no U does.
+// values rejects at level a, plus one: the rank, from 1, of the interval's lower
+// end among the sorted differences. It is -1 if no U does.
 func criticalU(n, m int, a float64) int {
 	if n*m > manyPairs {
 		sd := math.Sqrt(float64(n) * float64(m) * float64(n+m+1) / 12)

@@ -31,8 +31,8 @@ func TestCriticalU(t *testing.T) {
 
 func TestHodgesLehmann(t *testing.T) {
 	shift, low, high, ok := hodgesLehmann([]float64{1, 2, 3, 4}, []float64{11, 12, 13, 14})
-	if shift != 10 || !ok || low != 8 || high != 12 {
-		t.Errorf("shift %g, %g to %g, %v; want 10, 8 to 12", shift, low, high, ok)
+	if shift != 10 || !ok || low != 7 || high != 13 {
+		t.Errorf("shift %g, %g to %g, %v; want 10, 7 to 13", shift, low, high, ok)
 	}
 	if _, _, _, ok := hodgesLehmann([]float64{1, 2, 3}, []float64{11, 12, 13}); ok {
 		t.Error("an interval from three values a side")

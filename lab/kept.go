@@ -9,10 +9,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"packtest/internal/cache"
 	"packtest/itlb/plugin"
 	"packtest/metric"
+	"packtest/results"
 	"packtest/vm"
 )
 
@@ -39,11 +42,17 @@ func (r *run) bootKept(ctx context.Context, b *boot, accel, initrd string) (*out
 		return nil, err
 	}
 	o, err = r.bootTwice(ctx, b, accel, initrd)
-	if err != nil || o.harness != nil || o.Boot.Ending != string(vm.Done) {
+	if err != nil || o.harness != nil || o.Boot.Ending != string(vm.Done) || o.failedScenario() {
 		return o, err
 	}
 	o.keep = key
 	return o, nil
+}
+
+// failedScenario tells whether a scenario could not be carried out. That may be
+// the host's fault, and is not to be held against the image for good.
+func (o *outcome) failedScenario() bool {
+	return slices.ContainsFunc(o.Findings, func(f results.Finding) bool { return f.Kind == results.ScenarioFailed })
 }
 
 const keptKind = "kept"
@@ -69,6 +78,18 @@ func (r *run) keptKey(b *boot, accel, initrd string) (string, error) {
 			return "", err
 		}
 		model = source + r.Version
+		if r.Version == "devel" || strings.HasSuffix(r.Version, "-dirty") {
+			// Such a version names no simulator in particular.
+			self, err := os.Executable()
+			if err != nil {
+				return "", fmt.Errorf("look up the kept outcome of %s %s: %w", b.arch, b.variant, err)
+			}
+			sum, err := cache.FileSum(self)
+			if err != nil {
+				return "", fmt.Errorf("look up the kept outcome of %s %s: %w", b.arch, b.variant, err)
+			}
+			model += sum
+		}
 	}
 	made := r.rec.Provenance
 	cpu := made.Tools["qemu-"+b.arch]

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -118,6 +119,13 @@ func (r *run) open(ctx context.Context, req Request) error {
 
 // carryOut builds the cells, then boots them.
 func (r *run) carryOut(ctx context.Context) error {
+	defer r.removePlugin()
+	// What is missing for a trace is better known before an hour of building.
+	if slices.ContainsFunc(r.plan.Scenarios, func(s plan.Scenario) bool { return s.Name == tracedScenario }) {
+		if _, err := r.buildPlugin(ctx); err != nil {
+			return err
+		}
+	}
 	if err := r.buildCells(ctx); err != nil {
 		return err
 	}

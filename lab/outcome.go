@@ -5,6 +5,8 @@ package lab
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +43,7 @@ func (r *run) outcomeOf(b *boot, m vm.Machine, vo *vm.Outcome, tr *transcript, s
 	for _, f := range tr.findings {
 		// A failed case of the kernel's own suite has its name in the title,
 		// and how long it took in the evidence.
-		fingerprint := cache.Key(f.what.Evidence)[:12]
+		fingerprint := cache.Key(constant(f.what.Evidence)...)[:12]
 		if f.what.Kind == "test-bpf" {
 			fingerprint = ""
 		}
@@ -49,7 +51,7 @@ func (r *run) outcomeOf(b *boot, m vm.Machine, vo *vm.Outcome, tr *transcript, s
 	}
 	for _, name := range b.names() {
 		if why, ok := tr.failed[name]; ok {
-			o.find(b, vo.Elapsed, name, "scenario-failed", "the scenario could not be carried out", why, cache.Key(why)[:12])
+			o.find(b, vo.Elapsed, name, results.ScenarioFailed, "the scenario could not be carried out", why, cache.Key(constant(why)...)[:12])
 		}
 	}
 	fatal := false
@@ -89,6 +91,17 @@ func (r *run) bootRecord(b *boot, m vm.Machine, started time.Time) results.Boot 
 		Arch: b.arch, Variant: b.variant, Number: b.number, Scenarios: b.names(), Started: started,
 		Cmdline: strings.Join(m.Cmdline, " "), CPUs: m.CPUs, MemoryMiB: m.MemoryMiB,
 	}
+}
+
+// varying is what differs between two boots that show the same trouble: where
+// things lay and how many there were.
+var varying = regexp.MustCompile(`0x[0-9a-f]+|[0-9a-f]{8,}|[0-9]+`)
+
+// constant returns evidence's lines without what varies, each once and sorted.
+func constant(evidence string) []string {
+	lines := strings.Split(varying.ReplaceAllString(evidence, "#"), "\n")
+	slices.Sort(lines)
+	return slices.Compact(lines)
 }
 
 // find adds a finding that was made in boot b, at a time since its start.

@@ -177,6 +177,10 @@ type Sample struct {
 	metric.Sample
 }
 
+// ScenarioFailed is the kind of a finding that says that a scenario could not be
+// carried out.
+const ScenarioFailed = "scenario-failed"
+
 // Finding is something wrong.
 type Finding struct {
 	Arch     string `json:"arch"`

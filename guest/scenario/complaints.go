@@ -4,6 +4,7 @@ package scenario
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -17,16 +18,17 @@ import (
 // oops turns the console on again by itself.
 type complaints struct {
 	env   *Env
+	watch *watch
 	log   *probe.KernelLog
 	level string
 }
 
-func newComplaints(env *Env) (*complaints, error) {
+func newComplaints(env *Env, w *watch) (*complaints, error) {
 	text, err := os.ReadFile("/proc/sys/kernel/printk")
 	if err != nil {
 		return nil, err
 	}
-	c := &complaints{env: env, level: strings.TrimSpace(string(text))}
+	c := &complaints{env: env, watch: w, level: strings.TrimSpace(string(text))}
 	if c.log, err = env.Kernel.Log(); err != nil {
 		return nil, err
 	}
@@ -37,8 +39,9 @@ func newComplaints(env *Env) (*complaints, error) {
 	return c, nil
 }
 
-// judge reports the warnings since it was last called.
-func (c *complaints) judge(w *watch) error {
+// judge reports the warnings since it was last called. Records that were
+// overwritten before they were read are an error: nobody knows what they said.
+func (c *complaints) judge() error {
 	var lines []string
 	for {
 		r, ok, err := c.log.Next()
@@ -50,10 +53,14 @@ func (c *complaints) judge(w *watch) error {
 		}
 		lines = append(lines, r.Text)
 	}
-	w.report(oracle.Complaints(lines))
+	c.watch.report(oracle.Complaints(lines))
+	if n := c.log.Lost; n > 0 {
+		return fmt.Errorf("the kernel's log lost %d records before they were read", n)
+	}
 	return nil
 }
 
+// close judges what came last, and has the console show everything again.
 func (c *complaints) close() error {
-	return errors.Join(c.env.Kernel.SetSysctl("kernel.printk", c.level), c.log.Close())
+	return errors.Join(c.judge(), c.env.Kernel.SetSysctl("kernel.printk", c.level), c.log.Close())
 }

@@ -50,8 +50,7 @@ type site struct {
 
 // faults has every allocation fail that loading a program takes, one after the
 // other, until the load succeeds, and the same for running one through the
-// dispatcher and for putting a classic filter on a socket. Then the functions
-// that may be made to fail: those that write code, above all. Whatever fails,
+// dispatcher. Then the functions that may be made to fail: those that write code, above all. Whatever fails,
 // nothing may be left behind, and the kernel has nothing to complain about.
 //
 // Samples: faults_injected for each site and operation; attack_loads, _runs, _looks.
@@ -89,9 +88,6 @@ func faults(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 			return err
 		}
 	}
-	if err := f.log.judge(a.watch); err != nil {
-		return err
-	}
 	return a.finish(ctx)
 }
 
@@ -114,7 +110,7 @@ func newFaultAttack(a *attack, injector *probe.Faults) (*faultAttack, error) {
 		return nil, err
 	}
 	f.xdp = a.set.programs[0]
-	f.log, err = newComplaints(a.env)
+	f.log, err = newComplaints(a.env, a.watch)
 	return f, err
 }
 
@@ -250,7 +246,7 @@ func (f *faultAttack) inject(ctx context.Context, s site, op operation) (err err
 			if err := f.compare(ctx, before, fmt.Sprintf("%s failed at points %d to %d of %s", op.name, first, nth, s.name)); err != nil {
 				return err
 			}
-			if err := f.log.judge(f.watch); err != nil {
+			if err := f.log.judge(); err != nil {
 				return err
 			}
 			first = nth + 1

@@ -36,7 +36,7 @@ func pressure(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error)
 	}
 	defer func() { err = errors.Join(err, a.close(ctx)) }()
 	// The kernel tells of each failed allocation at length.
-	log, err := newComplaints(env)
+	log, err := newComplaints(env, a.watch)
 	if err != nil {
 		return err
 	}
@@ -79,9 +79,6 @@ func pressure(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error)
 		return fmt.Errorf("none of %d programs could be loaded", refused)
 	}
 	if err := hoard.close(); err != nil {
-		return err
-	}
-	if err := log.judge(a.watch); err != nil {
 		return err
 	}
 	return a.finish(ctx)

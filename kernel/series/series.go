@@ -116,6 +116,11 @@ func LoadFolder(fsys fs.FS, dir string) (Series, error) {
 	if len(parts) == 0 {
 		return s, fault.WithHint(fault.Inputf("%s holds no patch", dir), `a series is a folder of *.patch files, or one with a file "series" that lists them, or an mbox`)
 	}
+	// Whoever puts a file there means it; only a thread has more in it.
+	if i := slices.IndexFunc(parts, func(p part) bool { return !p.patch && hasDiff.Match(p.body) }); i >= 0 &&
+		slices.ContainsFunc(parts, func(p part) bool { return p.patch && !p.reply }) {
+		return s, fault.WithHint(fault.Inputf("%s: its subject does not say PATCH, as those of others in %s do", parts[i].where, dir), "say in a file \"series\" which patches there are, in order")
+	}
 	return assemble(s.Name, parts)
 }
 
