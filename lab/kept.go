@@ -49,6 +49,20 @@ func (r *run) bootKept(ctx context.Context, b *boot, accel, initrd string) (*out
 	return o, nil
 }
 
+// self tells this packtest from others: by its version and, where that names no
+// build in particular, by its own file.
+func (r *run) self() (string, error) {
+	if r.Version != "devel" && !strings.HasSuffix(r.Version, "-dirty") {
+		return r.Version, nil
+	}
+	file, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	sum, err := cache.FileSum(file)
+	return r.Version + sum, err
+}
+
 // failedScenario tells whether a scenario could not be carried out. That may be
 // the host's fault, and is not to be held against the image for good.
 func (o *outcome) failedScenario() bool {
@@ -77,19 +91,11 @@ func (r *run) keptKey(b *boot, accel, initrd string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		model = source + r.Version
-		if r.Version == "devel" || strings.HasSuffix(r.Version, "-dirty") {
-			// Such a version names no simulator in particular.
-			self, err := os.Executable()
-			if err != nil {
-				return "", fmt.Errorf("look up the kept outcome of %s %s: %w", b.arch, b.variant, err)
-			}
-			sum, err := cache.FileSum(self)
-			if err != nil {
-				return "", fmt.Errorf("look up the kept outcome of %s %s: %w", b.arch, b.variant, err)
-			}
-			model += sum
+		self, err := r.self()
+		if err != nil {
+			return "", fmt.Errorf("look up the kept outcome of %s %s: %w", b.arch, b.variant, err)
 		}
+		model = source + self
 	}
 	made := r.rec.Provenance
 	cpu := made.Tools["qemu-"+b.arch]
