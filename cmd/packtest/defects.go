@@ -149,17 +149,7 @@ func (c *defectsCmd) attack(w *world, l *lab.Lab, config, arch string, some []pa
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	progress := newProgress(w.stderr)
-	l.Events = progress.event
-	rec, err := l.Run(w.ctx, lab.Request{Plan: p, Command: append([]string{"packtest"}, w.args...)})
-	progress.close()
-	if rec == nil {
-		return nil, err
-	}
-	if saveErr := writeReports(l.Store, rec); saveErr != nil {
-		return nil, saveErr
-	}
-	return rec, err
+	return w.carryOut(l, p, "", newProgress(w.stderr))
 }
 
 // withoutBaseline is rec with the baseline's own findings counted as anyone's.

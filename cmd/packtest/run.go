@@ -175,14 +175,9 @@ func (c *runCmd) Run(w *world) error {
 		return err
 	}
 	progress := newListener(c.Progress, w.stderr)
-	l.Events = progress.event
-	rec, err := l.Run(w.ctx, lab.Request{Plan: p, PlanText: text, Command: append([]string{"packtest"}, w.args...)})
-	progress.close()
+	rec, err := w.carryOut(l, p, text, progress)
 	if rec == nil {
 		return err
-	}
-	if saveErr := writeReports(l.Store, rec); saveErr != nil {
-		return saveErr
 	}
 	if err != nil {
 		fmt.Fprintf(w.stderr, "packtest: what there is so far is in %s\n", l.Store.Dir(rec.ID))
@@ -201,6 +196,22 @@ func (c *runCmd) Run(w *world) error {
 		return exitCode(code)
 	}
 	return nil
+}
+
+// carryOut runs a plan, shows its progress, and leaves the reports in its folder.
+// The record is nil if there is none, or if the reports can't be written; the
+// error is the run's own otherwise.
+func (w *world) carryOut(l *lab.Lab, p *plan.Plan, text string, progress listener) (*results.Record, error) {
+	l.Events = progress.event
+	rec, err := l.Run(w.ctx, lab.Request{Plan: p, PlanText: text, Command: append([]string{"packtest"}, w.args...)})
+	progress.close()
+	if rec == nil {
+		return nil, err
+	}
+	if saveErr := writeReports(l.Store, rec); saveErr != nil {
+		return nil, saveErr
+	}
+	return rec, err
 }
 
 func (w *world) newLab() (*lab.Lab, error) {
