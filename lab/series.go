@@ -71,13 +71,16 @@ func (l *Lab) openSeries(ctx context.Context, p *plan.Plan) (*opened, error) {
 func (in *opened) stacks(ctx context.Context, p *plan.Plan, base *source.Base) (map[string][]series.Series, error) {
 	stacks := map[string][]series.Series{}
 	for _, v := range p.Variants {
-		for _, name := range v.Stack {
+		for i, name := range v.Stack {
 			s := in.series[name]
 			if span, ok := in.spans[name]; ok {
 				var err error
 				if s, err = span.Load(ctx, base.Git()); err != nil {
 					return nil, err
 				}
+			}
+			if v.First > 0 && i == len(v.Stack)-1 {
+				s = s.First(v.First)
 			}
 			stacks[v.Name] = append(stacks[v.Name], s)
 		}

@@ -56,6 +56,10 @@ type Variant struct {
 	// ("nopack", "bpf-prog-pack"), the path of a folder of patches or of an
 	// mbox, or "range:BASE..HEAD" in the tree that is the base.
 	Stack []string `toml:"stack"`
+	// First is how many patches of the stack's last series are applied, counted
+	// from its first; 0 is all. It is how a series is looked at patch by patch,
+	// and no plan file can say it.
+	First int `toml:"-"`
 }
 
 // Scenario asks for one workload.

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"packtest/internal/cache"
 	"packtest/internal/fault"
 )
 
@@ -101,7 +100,6 @@ func assemble(name string, parts []part) (Series, error) {
 	if patches, err = s.ordered(patches, covers); err != nil {
 		return s, err
 	}
-	hash := []string{"patches"}
 	for i, p := range patches {
 		if p.file == "" {
 			p.file = fileName(i+1, p.title)
@@ -114,12 +112,11 @@ func assemble(name string, parts []part) (Series, error) {
 			return s, err
 		}
 		s.Patches = append(s.Patches, patch)
-		hash = append(hash, patch.Name, string(patch.Body))
 	}
 	if s.Title == "" && len(s.Patches) == 1 {
 		s.Title = s.Patches[0].Subject
 	}
-	s.Hash = cache.Key(hash...)
+	s.Hash = hashOf(s.Patches)
 	return s, nil
 }
 

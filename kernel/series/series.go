@@ -44,6 +44,18 @@ type Series struct {
 	Notes []string
 }
 
+// First returns the series' first n patches as a series of their own, or all of
+// it if it has no more. Its name says how far it goes.
+func (s Series) First(n int) Series {
+	if n >= len(s.Patches) {
+		return s
+	}
+	s.Name = fmt.Sprintf("%s, %d of %d", s.Name, n, len(s.Patches))
+	s.Patches = slices.Clone(s.Patches[:n])
+	s.Hash = hashOf(s.Patches)
+	return s
+}
+
 func (s *Series) note(format string, args ...any) {
 	s.Notes = append(s.Notes, fmt.Sprintf(format, args...))
 }
@@ -155,7 +167,6 @@ func Load(fsys fs.FS, dir string) (Series, error) {
 		return s, fault.WithHint(fault.Inputf("read series %s: %w", dir, err), `a series is a folder with patches and a file "series" that lists them`)
 	}
 	seen := map[string]bool{}
-	parts := []string{"series"}
 	for i, line := range strings.Split(string(list), "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		fields := strings.Fields(line)
@@ -184,13 +195,20 @@ func Load(fsys fs.FS, dir string) (Series, error) {
 			return s, err
 		}
 		s.Patches = append(s.Patches, p)
-		parts = append(parts, name, string(body))
 	}
 	if len(s.Patches) == 0 {
 		return s, fault.Inputf("%s lists no patch", listName)
 	}
-	s.Hash = cache.Key(parts...)
+	s.Hash = hashOf(s.Patches)
 	return s, nil
+}
+
+func hashOf(patches []Patch) string {
+	parts := []string{"patches"}
+	for _, p := range patches {
+		parts = append(parts, p.Name, string(p.Body))
+	}
+	return cache.Key(parts...)
 }
 
 // Parse reads one patch.

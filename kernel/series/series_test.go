@@ -115,6 +115,21 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+func TestFirst(t *testing.T) {
+	s := Series{Name: "s", Patches: []Patch{{Name: "1", Body: []byte("a")}, {Name: "2", Body: []byte("b")}, {Name: "3", Body: []byte("c")}}}
+	s.Hash = hashOf(s.Patches)
+	two := s.First(2)
+	if two.Name != "s, 2 of 3" || len(two.Patches) != 2 || two.Patches[1].Name != "2" || two.Hash == s.Hash || two.Hash == s.First(1).Hash {
+		t.Errorf("First(2) = %+v", two)
+	}
+	if all := s.First(3); all.Name != "s" || all.Hash != s.Hash || len(all.Patches) != 3 {
+		t.Errorf("First(3) = %+v", all)
+	}
+	if two.Patches = append(two.Patches, Patch{Name: "x"}); s.Patches[2].Name != "3" {
+		t.Error("First shares the series' patches")
+	}
+}
+
 func TestLoadRefuses(t *testing.T) {
 	for _, tc := range []struct {
 		name string
