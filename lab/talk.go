@@ -3,7 +3,11 @@
 package lab
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -145,8 +149,33 @@ func (e expectation) check(h *wire.Hello) error {
 	if h.Arch != e.arch {
 		return fmt.Errorf("booted a kernel for %s, and the guest says it runs on %s", e.arch, h.Arch)
 	}
-	if e.configSum != "" && h.ConfigSum != e.configSum {
-		return fmt.Errorf("the guest's /proc/config.gz (%.12s) is not the configuration that was built (%.12s)", h.ConfigSum, e.configSum)
+	if e.configSum == "" {
+		return nil
+	}
+	sum, err := unpackedSum(h.Config)
+	if err != nil {
+		return fmt.Errorf("the guest's /proc/config.gz: %w", err)
+	}
+	if sum != e.configSum {
+		return fmt.Errorf("the guest's /proc/config.gz (%.12s) is not the configuration that was built (%.12s)", sum, e.configSum)
 	}
 	return nil
+}
+
+// unpackedSum returns the SHA-256, in hexadecimal, of what a gzip stream unpacks to.
+func unpackedSum(packed []byte) (string, error) {
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	// A configuration is some hundred kilobytes; a stream without end is none.
+	n, err := io.Copy(h, io.LimitReader(z, 16<<20))
+	if err != nil {
+		return "", err
+	}
+	if n == 16<<20 {
+		return "", fmt.Errorf("unpacks to more than %d bytes", n-1)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }

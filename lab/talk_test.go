@@ -3,6 +3,8 @@
 package lab
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"net"
@@ -13,6 +15,15 @@ import (
 	"packtest/guest/wire"
 	"packtest/metric"
 )
+
+// packed is a text as a gzip stream.
+func packed(text string) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write([]byte(text))
+	z.Close()
+	return b.Bytes()
+}
 
 // guestSays plays a guest: it sends hello, waits for the job, then sends the
 // rest and hangs up.
@@ -40,7 +51,7 @@ func guestSays(t *testing.T, hello wire.Message, rest []wire.Message) net.Conn {
 
 func TestTalk(t *testing.T) {
 	sample := metric.New("jit_pages", nil, 3)
-	hello := wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: "s390x", ConfigSum: "aa"}}
+	hello := wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: "s390x", Config: packed("CONFIG_BPF=y\n")}}
 	begin := wire.Message{Type: wire.TypeBegin, Scenario: "load"}
 	end := wire.Message{Type: wire.TypeEnd, Scenario: "load", End: &wire.End{}}
 	value := wire.Message{Type: wire.TypeSample, Scenario: "load", Sample: &sample}
@@ -49,7 +60,7 @@ func TestTalk(t *testing.T) {
 		return wire.Message{Type: wire.TypeDone, Done: &wire.Done{Scenarios: scenarios, Findings: findings}}
 	}
 	job := wire.Job{Scenarios: []wire.ScenarioSpec{{Name: "load"}}}
-	want := expectation{arch: "s390x", configSum: "aa"}
+	want := expectation{arch: "s390x", configSum: "447b90c944e91f1cf0734ef97fc17428396cdceb9fbd15f7b2deef7dbc7c5cbe"}
 
 	for _, tc := range []struct {
 		name  string
@@ -58,8 +69,10 @@ func TestTalk(t *testing.T) {
 		err   string // "" for a good conversation
 	}{
 		{"good", hello, []wire.Message{begin, value, found, end, done(1, 1)}, ""},
-		{"wrong arch", wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: "x86_64", ConfigSum: "aa"}}, nil, "says it runs on x86_64"},
-		{"wrong config", wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: "s390x", ConfigSum: "bb"}}, nil, "is not the configuration"},
+		{"wrong arch", wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: "x86_64", Config: packed("CONFIG_BPF=y\n")}}, nil, "says it runs on x86_64"},
+		{"wrong config", wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: "s390x", Config: packed("# CONFIG_BPF is not set\n")}}, nil, "is not the configuration"},
+		{"no config", wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: "s390x"}}, nil, "config.gz: EOF"},
+		{"endless config", wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: "s390x", Config: packed(strings.Repeat("#", 16<<20))}}, nil, "unpacks to more than"},
 		{"no hello", begin, nil, "hello comes first"},
 		{"hello twice", hello, []wire.Message{hello}, "hello comes first, and once"},
 		{"silence", hello, []wire.Message{begin, value}, "fell silent"},

@@ -35,7 +35,7 @@ func boot(console io.Writer) {
 			fmt.Fprintf(console, "packguest: panic: %v\n%s", v, debug.Stack())
 		}
 	}()
-	if err := mountAll(); err != nil {
+	if err := mountAll(needed); err != nil {
 		fmt.Fprintf(console, "packguest: %v\n", err)
 		return
 	}
@@ -45,7 +45,9 @@ func boot(console io.Writer) {
 		return
 	}
 	if slices.Contains(strings.Fields(cmdline), shellWord) {
-		err = shell(console)
+		if err = mountAll(wanted); err == nil {
+			err = shell(console)
+		}
 	} else {
 		err = serve(console)
 	}
@@ -56,7 +58,7 @@ func boot(console io.Writer) {
 
 // serve has the conversation with packtest.
 func serve(console io.Writer) error {
-	a := agent.Agent{Hello: hello(), Scenarios: scenario.All(), Env: environment(console)}
+	a := agent.Agent{Hello: hello(), Scenarios: scenario.All(), Env: environment(console), Prepare: func() error { return mountAll(wanted) }}
 	var p *port
 	open := func() (_ io.ReadWriter, err error) {
 		p, err = openPort(portLimit)
@@ -106,20 +108,23 @@ func environment(log io.Writer) scenario.Env {
 	return scenario.Env{Arch: probe.ArchName(runtime.GOARCH), Log: log, Now: time.Now}
 }
 
-// mounts is what scenarios and shells need, in the order of dependence.
-var mounts = []struct{ fs, dir string }{
-	{"proc", "/proc"},
-	{"sysfs", "/sys"},
-	{"devtmpfs", "/dev"},
-	{"debugfs", "/sys/kernel/debug"},
-	{"tracefs", "/sys/kernel/tracing"},
-	{"bpf", "/sys/fs/bpf"},
-	{"cgroup2", "/sys/fs/cgroup"},
-	{"tmpfs", "/tmp"},
-}
+type mount struct{ fs, dir string }
 
-func mountAll() error {
-	for _, m := range mounts {
+// What process 1 needs to introduce itself, and what scenarios and shells want
+// besides, in the order of dependence.
+var (
+	needed = []mount{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}}
+	wanted = []mount{
+		{"debugfs", "/sys/kernel/debug"},
+		{"tracefs", "/sys/kernel/tracing"},
+		{"bpf", "/sys/fs/bpf"},
+		{"cgroup2", "/sys/fs/cgroup"},
+		{"tmpfs", "/tmp"},
+	}
+)
+
+func mountAll(list []mount) error {
+	for _, m := range list {
 		if err := os.MkdirAll(m.dir, 0o755); err != nil {
 			// A kernel without a file system doesn't have its directory either.
 			if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.ENOENT) {

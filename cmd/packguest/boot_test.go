@@ -71,7 +71,7 @@ func converse(t *testing.T, arch string, port io.ReadWriter, heard map[string]in
 		switch m.Type {
 		case wire.TypeHello:
 			h := m.Hello
-			if h.Arch != arch || h.CPUs != 2 || h.Release == "" || len(h.ConfigSum) != 64 || h.MemoryBytes == 0 || len(h.Mitigations) == 0 {
+			if h.Arch != arch || h.CPUs != 2 || h.Release == "" || len(h.Config) == 0 || h.MemoryBytes == 0 || len(h.Mitigations) == 0 {
 				t.Errorf("hello: %+v", h)
 			}
 			if err := w.Write(wire.Message{Type: wire.TypeJob, Job: &wire.Job{Scenarios: []wire.ScenarioSpec{

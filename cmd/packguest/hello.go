@@ -22,7 +22,7 @@ func hello() wire.Hello {
 		h.Build = unix.ByteSliceToString(u.Version[:])
 	}
 	h.Cmdline, _ = k.Cmdline()
-	h.ConfigSum, _ = k.ConfigSum()
+	h.Config, _ = k.Config()
 	if m, err := k.Meminfo(); err == nil {
 		h.MemoryBytes = m["MemTotal"]
 	}

@@ -23,6 +23,9 @@ import (
 type Agent struct {
 	// Hello is what the agent introduces the guest with.
 	Hello wire.Hello
+	// Prepare, if not nil, is called before the first scenario: it does what
+	// scenarios need and hello does not.
+	Prepare func() error
 	// Scenarios are those that a job can ask for.
 	Scenarios []scenario.Scenario
 	// Env is what scenarios run in. The agent puts in a Reporter of its own.
@@ -75,6 +78,11 @@ func awaitJob(conn io.Reader) (*wire.Job, error) {
 
 // work runs a job's scenarios and says done.
 func (a *Agent) work(ctx context.Context, w *wire.Writer, job *wire.Job) error {
+	if a.Prepare != nil {
+		if err := a.Prepare(); err != nil {
+			return err
+		}
+	}
 	findings := 0
 	for i, spec := range job.Scenarios {
 		a.Env.Next = ""

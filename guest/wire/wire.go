@@ -74,8 +74,8 @@ type Hello struct {
 	Cmdline     string            `json:"cmdline"`
 	CPUs        int               `json:"cpus"`
 	MemoryBytes int64             `json:"memory_bytes"`
-	ConfigSum   string            `json:"config_sha256,omitempty"` // of /proc/config.gz, unpacked
-	Mitigations map[string]string `json:"mitigations,omitempty"`   // /sys/devices/system/cpu/vulnerabilities
+	Config      []byte            `json:"config_gz,omitempty"`   // /proc/config.gz, as it is: unpacking it takes a guest longer than all else it has to say
+	Mitigations map[string]string `json:"mitigations,omitempty"` // /sys/devices/system/cpu/vulnerabilities
 }
 
 // Job is what the guest is to do: scenarios in order.
