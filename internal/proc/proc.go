@@ -34,6 +34,9 @@ type Cmd struct {
 	Line func(line string)
 	// Stdout, if set, gets standard output instead of Result.Stdout.
 	Stdout io.Writer
+	// Merge sends standard error where standard output goes, in the order in
+	// which the process wrote to either; Result.Stderr stays empty.
+	Merge bool
 	// Files are passed as descriptors 3, 4, ...; the caller closes its copies.
 	Files []*os.File
 	// Grace is how long the process has after SIGINT before SIGTERM, and again
@@ -134,6 +137,9 @@ func Start(ctx context.Context, c Cmd) (*Process, error) {
 		p.lines = &lineWriter{line: c.Line}
 		stdout = io.MultiWriter(stdout, p.lines.stream())
 		stderr = io.MultiWriter(stderr, p.lines.stream())
+	}
+	if c.Merge {
+		stderr = stdout // exec gives a process one pipe for both
 	}
 	p.cmd.Stdout, p.cmd.Stderr = stdout, stderr
 	p.started = time.Now()

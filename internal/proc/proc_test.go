@@ -45,6 +45,21 @@ func TestLines(t *testing.T) {
 	}
 }
 
+func TestMergeKeepsTheOrder(t *testing.T) {
+	const script = "for i in 1 2 3 4 5 6 7 8 9; do echo out$i; echo err$i >&2; done"
+	var want, got []string
+	for i := 1; i < 10; i++ {
+		want = append(want, "out"+strconv.Itoa(i), "err"+strconv.Itoa(i))
+	}
+	r, err := Run(t.Context(), Cmd{Argv: []string{"sh", "-c", script}, Merge: true, Line: func(l string) { got = append(got, l) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(got, "|") != strings.Join(want, "|") || len(r.Stderr) != 0 || string(r.Stdout) != strings.Join(want, "\n")+"\n" {
+		t.Errorf("lines %q, stdout %q, stderr %q", got, r.Stdout, r.Stderr)
+	}
+}
+
 // A process that ignores SIGINT and SIGTERM, and its child, must both be gone
 // when the context is done.
 func TestCancelKillsTheGroup(t *testing.T) {
