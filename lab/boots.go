@@ -128,6 +128,13 @@ func (r *run) bootCells(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return r.bootAll(ctx, boots, accel, nil)
+}
+
+// bootAll carries out boots, several VMs at once, each with its architecture's
+// accelerator. told is called with every outcome once it is in the record, from
+// several goroutines; it may be nil.
+func (r *run) bootAll(ctx context.Context, boots []*boot, accel map[string]string, told func(*boot, *outcome)) error {
 	initrds, cleanup, err := r.makeInitrds(boots)
 	if err != nil {
 		return err
@@ -151,6 +158,9 @@ func (r *run) bootCells(ctx context.Context) error {
 			}
 			if err := r.recordBoot(b, o); err != nil {
 				return err
+			}
+			if told != nil {
+				told(b, o)
 			}
 			state := Finished
 			if o.Boot.Ending != string(vm.Done) {

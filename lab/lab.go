@@ -58,28 +58,47 @@ type Request struct {
 // run from its end: an input that is wrong, a harness that failed, an
 // interruption. What the kernels did wrong is in the record, not in the error.
 func (l *Lab) Run(ctx context.Context, req Request) (*results.Record, error) {
-	if err := req.Plan.Validate(); err != nil {
+	r, end, err := l.begin(ctx, req)
+	if err != nil {
 		return nil, err
 	}
-	defer l.listen()()
+	defer end()
+	return r.finish(r.carryOut(ctx))
+}
+
+// begin makes a run of a request, up to its folder. end must be called when the
+// run is over.
+func (l *Lab) begin(ctx context.Context, req Request) (r *run, end func(), err error) {
+	if err := req.Plan.Validate(); err != nil {
+		return nil, nil, err
+	}
+	stop := l.listen()
+	defer func() {
+		if err != nil {
+			stop()
+		}
+	}()
 	release, err := l.Cache.Use(ctx, func(holder string) {
 		l.note("waiting for %s to finish cleaning the cache", holder)
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer release()
-
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
 	// Input errors come before there is a folder for the run.
 	prep, err := l.prepare(ctx, req.Plan)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	r := &run{Lab: l, plan: req.Plan, prep: prep}
+	r = &run{Lab: l, plan: req.Plan, prep: prep}
 	if err := r.open(ctx, req); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return r.finish(r.carryOut(ctx))
+	return r, func() { release(); stop() }, nil
 }
 
 // run is one run on its way.
