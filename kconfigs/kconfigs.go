@@ -5,10 +5,37 @@
 // How they are merged and checked is kernel/kconfig's business.
 package kconfigs
 
-import "embed"
+import (
+	"embed"
+	"io/fs"
+)
 
 //go:embed *.config
 var files embed.FS
 
-// FS returns the fragments, named base.config, ARCH.config and CONFIG.config.
+// FS returns the fragments: base.config, ARCH.config, and those of which
+// configurations are made.
 func FS() embed.FS { return files }
+
+// Configs returns the names of the configurations.
+func Configs() []string { return []string{"measure", "debug", "faults", "btf", "numa"} }
+
+// Fragments returns the names of the fragments that a configuration is made of
+// on an architecture, in the order in which they are merged: the base, the
+// architecture's, the configuration's, and ARCH-CONFIG.config where there is one.
+func Fragments(arch, config string) []string {
+	names := []string{"base.config", arch + ".config"}
+	switch config {
+	case "debug":
+		names = append(names, "memory.config", "locks.config", "faults.config")
+	case "faults":
+		names = append(names, "memory.config", "faults.config")
+	default:
+		names = append(names, config+".config")
+	}
+	own := arch + "-" + config + ".config"
+	if _, err := fs.Stat(files, own); err == nil {
+		names = append(names, own)
+	}
+	return names
+}

@@ -269,7 +269,7 @@ func (b *boot) limit() time.Duration {
 func (r *run) machine(c *cell, accel, initrd, dir string) vm.Machine {
 	return vm.Machine{
 		Arch: c.arch, Kernel: c.kernel.Boot, Initrd: initrd, Cmdline: Cmdline(),
-		CPUs: r.plan.VM.CPUs, MemoryMiB: r.plan.VM.MemoryMiB, Accel: accel, Dir: dir,
+		Nodes: r.plan.Nodes(c.arch), CPUs: r.plan.VM.CPUs, MemoryMiB: r.plan.VM.MemoryMiB, Accel: accel, Dir: dir,
 	}
 }
 

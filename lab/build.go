@@ -12,6 +12,7 @@ import (
 
 	"packtest/internal/cache"
 	"packtest/internal/fault"
+	"packtest/kconfigs"
 	"packtest/kernel/build"
 	"packtest/kernel/kconfig"
 	"packtest/results"
@@ -28,7 +29,7 @@ type cell struct {
 // loadFragments reads the fragments of one architecture and configuration, in
 // the order in which they are merged.
 func (l *Lab) loadFragments(arch, config string) ([]kconfig.Fragment, error) {
-	return kconfig.Load(l.Kconfigs, "base.config", arch+".config", config+".config")
+	return kconfig.Load(l.Kconfigs, kconfigs.Fragments(arch, config)...)
 }
 
 // buildCells builds the run's kernels one after the other, variants of one

@@ -14,6 +14,7 @@ import (
 
 	"packtest/guest/wire"
 	"packtest/internal/fault"
+	"packtest/kconfigs"
 )
 
 // Plan is what one run is to do. The zero value is no valid plan: start from
@@ -24,7 +25,7 @@ type Plan struct {
 	Base string `toml:"base"`
 	// Arches are the architectures, as packtest names them.
 	Arches []string `toml:"arches"`
-	// Config names the kernel configuration: "measure" or "debug".
+	// Config names the kernel configuration, one of Configs.
 	Config string `toml:"config"`
 	// Baseline and Candidate name the variants that the verdict compares.
 	Baseline  string `toml:"baseline"`
@@ -44,8 +45,11 @@ type Plan struct {
 
 // VM is the machine that kernels are booted on.
 type VM struct {
-	CPUs        int    `toml:"cpus"`
-	MemoryMiB   int    `toml:"memory_mib"`
+	CPUs      int `toml:"cpus"`
+	MemoryMiB int `toml:"memory_mib"`
+	// Nodes is how many nodes processors and memory are divided among; 0 is one, or
+	// two for a kernel that knows nodes.
+	Nodes       int    `toml:"nodes"`
 	Accelerator string `toml:"accelerator"` // auto, kvm or tcg
 }
 
@@ -77,8 +81,23 @@ type Scenario struct {
 // Architectures returns the architectures packtest knows.
 func Architectures() []string { return []string{"x86_64", "s390x"} }
 
+// nodesConfig is the configuration of kernels that know nodes.
+const nodesConfig = "numa"
+
+// Nodes returns how many nodes the machine of an architecture has. QEMU's for
+// s390x has one, and so have the kernels.
+func (p *Plan) Nodes(arch string) int {
+	switch {
+	case p.Config != nodesConfig || arch == "s390x":
+		return 1
+	case p.VM.Nodes == 0:
+		return 2
+	}
+	return p.VM.Nodes
+}
+
 // Configs returns the kernel configurations packtest knows.
-func Configs() []string { return []string{"measure", "debug"} }
+func Configs() []string { return kconfigs.Configs() }
 
 // Accelerators returns the values of VM.Accelerator.
 func Accelerators() []string { return []string{"auto", "kvm", "tcg"} }
@@ -189,11 +208,14 @@ func (p *Plan) Validate() error {
 		v, min, max int
 	}{
 		{"boots", p.Boots, 1, 1000}, {"parallel", p.Parallel, 0, 256},
-		{"vm.cpus", p.VM.CPUs, 1, 64}, {"vm.memory_mib", p.VM.MemoryMiB, 256, 1 << 20},
+		{"vm.cpus", p.VM.CPUs, max(1, p.VM.Nodes), 64}, {"vm.nodes", p.VM.Nodes, 0, 8}, {"vm.memory_mib", p.VM.MemoryMiB, 256, 1 << 20},
 	} {
 		if r.v < r.min || r.v > r.max {
 			return fault.Inputf("%s is %d; it must be from %d to %d", r.key, r.v, r.min, r.max)
 		}
+	}
+	if p.VM.Nodes > 1 && p.Config != nodesConfig {
+		return fault.Inputf("vm.nodes is %d, of which kernels of the configuration %s know nothing: config must be %s", p.VM.Nodes, p.Config, nodesConfig)
 	}
 	return p.validateScenarios()
 }

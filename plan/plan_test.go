@@ -57,6 +57,8 @@ func TestParseRefuses(t *testing.T) {
 		{"unknown scenario", "[[scenario]]\nname = \"lod\"", `unknown scenario "lod"`, `did you mean "load"?`},
 		{"unknown baseline", `baseline = "no-pack"`, `unknown baseline "no-pack"`, `did you mean "nopack"?`},
 		{"compared with itself", "baseline = \"pack\"", "baseline and candidate are both pack", ""},
+		{"nodes for a kernel that knows none", "[vm]\nnodes = 2", "vm.nodes is 2", ""},
+		{"more nodes than processors", "config = \"numa\"\n[vm]\nnodes = 3", "vm.cpus is 2; it must be from 3", ""},
 		{"hot elsewhere", "[[scenario]]\nname = \"load\"\nhot = 5", "hot and rounds are for itlb", ""},
 		{"more hot than there are", "[[scenario]]\nname = \"itlb\"\nprograms = 5\nhot = 6", "hot is 6", ""},
 		{"no warm round", "[[scenario]]\nname = \"itlb\"\nrounds = 1", "rounds is 1", ""},
@@ -171,6 +173,21 @@ func TestKeepLeavesAPair(t *testing.T) {
 		}
 		if err := p.Validate(); err != nil {
 			t.Errorf("%v: %v", tc.variants, err)
+		}
+	}
+}
+
+func TestNodes(t *testing.T) {
+	for _, tc := range []struct {
+		config, arch string
+		asked, want  int
+	}{
+		{"measure", "x86_64", 0, 1}, {"numa", "x86_64", 0, 2}, {"numa", "x86_64", 1, 1}, {"numa", "x86_64", 4, 4}, {"numa", "s390x", 4, 1},
+	} {
+		p := Default()
+		p.Config, p.VM.Nodes = tc.config, tc.asked
+		if got := p.Nodes(tc.arch); got != tc.want {
+			t.Errorf("%+v: %d", tc, got)
 		}
 	}
 }

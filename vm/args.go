@@ -19,7 +19,7 @@ const (
 
 // args returns QEMU's arguments. The machines are the smallest on which the
 // kernels built by packtest run: microvm, which has neither PCI nor ACPI, and
-// s390-ccw-virtio. QEMU pauses instead of exiting when the guest ends in any
+// s390-ccw-virtio; where there is to be more than one node, q35. QEMU pauses instead of exiting when the guest ends in any
 // way, so that there is time to ask what happened.
 func (m *Machine) args(interactive bool) []string {
 	console := fmt.Sprintf("file,id=console,path=/proc/self/fd/%d", fdConsole)
@@ -58,6 +58,9 @@ func (m *Machine) args(interactive bool) []string {
 		// QEMU's, and the guest goes on for as many instructions as chance has it
 		// before the answer.
 		proxy := map[string]string{"x86_64": "virtio-mmio", "s390x": "virtio-serial-ccw"}[m.Arch]
+		if m.Nodes > 1 {
+			proxy = d("virtio-serial")
+		}
 		args = append(args, "-global", proxy+".ioeventfd=off")
 	} else {
 		// It answers when the host comes to it, so a deterministic guest has to
@@ -67,12 +70,34 @@ func (m *Machine) args(interactive bool) []string {
 	if m.Plugin != "" {
 		args = append(args, "-plugin", m.Plugin)
 	}
-	return append(args, m.ExtraArgs...)
+	return append(append(args, m.nodes()...), m.ExtraArgs...)
+}
+
+// nodes divides memory and processors, these by turns, among the nodes.
+func (m *Machine) nodes() (args []string) {
+	for n := range m.Nodes {
+		if m.Nodes == 1 {
+			break
+		}
+		mib := m.MemoryMiB / m.Nodes
+		if n == 0 {
+			mib += m.MemoryMiB % m.Nodes
+		}
+		node := fmt.Sprintf("node,nodeid=%d,memdev=mem%d", n, n)
+		for cpu := n; cpu < m.CPUs; cpu += m.Nodes {
+			node += fmt.Sprintf(",cpus=%d", cpu)
+		}
+		args = append(args, "-object", fmt.Sprintf("memory-backend-ram,id=mem%d,size=%dM", n, mib), "-numa", node)
+	}
+	return args
 }
 
 func (m *Machine) board() string {
 	if m.Arch == "s390x" {
 		return "s390-ccw-virtio"
+	}
+	if m.Nodes > 1 {
+		return "q35"
 	}
 	return "microvm,acpi=off,rtc=on"
 }
@@ -81,6 +106,9 @@ func (m *Machine) board() string {
 func (m *Machine) device() func(string) string {
 	if m.Arch == "s390x" {
 		return func(name string) string { return name + "-ccw" }
+	}
+	if m.Nodes > 1 {
+		return func(name string) string { return name + "-pci" }
 	}
 	return func(name string) string { return name + "-device" }
 }

@@ -81,6 +81,7 @@ func TestPrepareErrors(t *testing.T) {
 	}{
 		{"architecture", func(m *Machine) { m.Arch = "arm64" }, `unknown architecture "arm64"`, fault.Input},
 		{"accelerator", func(m *Machine) { m.Accel = "xen" }, `unknown accelerator "xen"`, fault.Input},
+		{"nodes", func(m *Machine) { m.Nodes = 2 }, "QEMU's machine for s390x has one node, not 2", fault.Input},
 		{"no folder", func(m *Machine) { m.Dir = "" }, "no folder", fault.Input},
 		{"KVM for another architecture", func(m *Machine) { m.Accel = KVM }, "KVM can't run s390x", fault.Input},
 		{"no kernel", func(m *Machine) { m.Kernel = "/no/kernel" }, "kernel: stat /no/kernel", fault.Harness},
@@ -98,6 +99,21 @@ func TestPrepareErrors(t *testing.T) {
 				t.Errorf("hint %q", fault.HintOf(err))
 			}
 		})
+	}
+}
+
+func TestNodes(t *testing.T) {
+	m := Machine{Arch: "x86_64", CPUs: 3, MemoryMiB: 1025, Nodes: 2}
+	got := strings.Join(m.args(false), " ")
+	for _, want := range []string{"-machine q35 ", "-device virtio-serial-pci ", "-object memory-backend-ram,id=mem0,size=513M",
+		"-numa node,nodeid=0,memdev=mem0,cpus=0,cpus=2", "-object memory-backend-ram,id=mem1,size=512M", "-numa node,nodeid=1,memdev=mem1,cpus=1"} {
+		if !strings.Contains(got+" ", want) {
+			t.Errorf("no %q in %s", want, got)
+		}
+	}
+	m.Nodes = 1
+	if got := strings.Join(m.args(false), " "); strings.Contains(got, "numa") || !strings.Contains(got, "microvm") {
+		t.Error(got)
 	}
 }
 

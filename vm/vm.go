@@ -39,9 +39,12 @@ type Machine struct {
 	// Cmdline is added to what the machine itself needs on the kernel's command
 	// line (the console, and what an oops leads to).
 	Cmdline   []string
-	CPUs      int    // default 1
-	MemoryMiB int    // default 1024
-	Accel     string // TCG (the default) or KVM; see DetectAccel
+	CPUs      int // default 1
+	MemoryMiB int // default 1024
+	// Nodes is how many nodes processors and memory are divided among; default 1.
+	// More take x86_64, and a kernel that knows ACPI and PCI.
+	Nodes int
+	Accel string // TCG (the default) or KVM; see DetectAccel
 	// Dir is where console.log and qemu.log are left; it is made if need be.
 	Dir string
 	// Deterministic makes two boots alike: one CPU, a clock that counts its
@@ -129,6 +132,9 @@ func (m *Machine) prepare() error {
 		if m.Plugin != "" {
 			return fault.Inputf("a plugin that traces instructions needs TCG: KVM shows it none")
 		}
+	}
+	if m.Nodes > 1 && m.Arch != "x86_64" {
+		return fault.Inputf("QEMU's machine for %s has one node, not %d", m.Arch, m.Nodes)
 	}
 	for what, path := range map[string]string{"kernel": m.Kernel, "initramfs": m.Initrd} {
 		if _, err := os.Stat(path); err != nil {

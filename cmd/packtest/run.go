@@ -43,7 +43,7 @@ type planFlags struct {
 	Tree   string   `help:"A git tree of your own, at a revision; it is not changed." placeholder:"PATH[@REV]"`
 	Series []string `help:"Patches to test against the base as it is: an mbox, a folder of patches, a quilt folder. Those with one NAME stand on each other." placeholder:"[NAME=]PATH" sep:"none"`
 	Range  []string `help:"The same, a range of commits in the tree." placeholder:"[NAME=]BASE..HEAD" sep:"none"`
-	Config string   `help:"Kernel configuration: measure or debug." placeholder:"NAME"`
+	Config string   `help:"Kernel configuration: measure, debug, faults, btf or numa." placeholder:"NAME"`
 	Accel  string   `help:"Accelerator: auto, kvm or tcg." placeholder:"NAME"`
 }
 

@@ -39,9 +39,9 @@ func architectures() []arch {
 	return list
 }
 
-// toolchain checks that every tool is there and names compiler and linker. The
-// error is a *ToolError.
-func (a arch) toolchain(ctx context.Context) (string, error) {
+// toolchain checks that every tool is there and names compiler and linker, and
+// pahole if the kernel is to know its own types. The error is a *ToolError.
+func (a arch) toolchain(ctx context.Context, types bool) (string, error) {
 	cross := func(native, pkg string) string {
 		if a.prefix == "" {
 			return native
@@ -64,6 +64,9 @@ func (a arch) toolchain(ctx context.Context) (string, error) {
 			missing.add("gelf.h", "libelf-dev")
 		}
 	}
+	if _, err := exec.LookPath("pahole"); types && err != nil {
+		missing.add("pahole", "dwarves")
+	}
 	if len(missing.Tools) > 0 {
 		return "", missing
 	}
@@ -75,6 +78,13 @@ func (a arch) toolchain(ctx context.Context) (string, error) {
 		}
 		line, _, _ := strings.Cut(v, "\n")
 		out = append(out, line)
+	}
+	if types {
+		v, err := proc.Output(ctx, "", "pahole", "--version")
+		if err != nil {
+			return "", err
+		}
+		out = append(out, "pahole "+strings.TrimSpace(v))
 	}
 	return strings.Join(out, "; "), nil
 }

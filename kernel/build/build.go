@@ -119,7 +119,7 @@ func Build(ctx context.Context, c *cache.Cache, cell Cell, o Options) (*Kernel, 
 	if err != nil {
 		return nil, err
 	}
-	toolchain, err := arch.toolchain(ctx)
+	toolchain, err := arch.toolchain(ctx, asks(cell.Fragments, "DEBUG_INFO_BTF"))
 	if err != nil {
 		return nil, err
 	}
@@ -172,6 +172,18 @@ func Build(ctx context.Context, c *cache.Cache, cell Cell, o Options) (*Kernel, 
 	}
 	k.Cached = false
 	return k, nil
+}
+
+// asks tells whether any fragment wants an option to be y.
+func asks(fragments []kconfig.Fragment, option string) bool {
+	for _, f := range fragments {
+		for _, s := range f.Settings {
+			if s.Name == option && s.Value == "y" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (c Cell) name() string {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"packtest/internal/fault"
+	"packtest/kernel/kconfig"
 	"packtest/kernel/series"
 )
 
@@ -74,13 +75,23 @@ func TestToolError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = a.toolchain(context.Background())
+	_, err = a.toolchain(context.Background(), false)
 	var e *ToolError
 	if !errors.As(err, &e) || fault.Of(err) != fault.Harness || !strings.Contains(err.Error(), "apt-get install --no-install-recommends bc binutils") {
 		t.Errorf("toolchain = %v", err)
 	}
 	if a.prefix != "" && !strings.Contains(err.Error(), "gcc-s390x-linux-gnu") {
 		t.Errorf("the cross compiler's package is not named: %v", err)
+	}
+	if strings.Contains(err.Error(), "dwarves") {
+		t.Errorf("pahole is asked for without need: %v", err)
+	}
+	types, perr := kconfig.Parse("btf", "CONFIG_DEBUG_INFO_BTF=y\n")
+	if perr != nil {
+		t.Fatal(perr)
+	}
+	if _, err = a.toolchain(context.Background(), asks([]kconfig.Fragment{types}, "DEBUG_INFO_BTF")); err == nil || !strings.Contains(err.Error(), "dwarves") {
+		t.Errorf("pahole's package is not named: %v", err)
 	}
 }
 

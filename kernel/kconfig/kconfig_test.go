@@ -190,8 +190,8 @@ func TestEval(t *testing.T) {
 // The fragments that packtest carries must parse and fit together.
 func TestCarriedFragments(t *testing.T) {
 	for _, arch := range []string{"x86_64", "s390x"} {
-		for _, config := range []string{"measure", "debug"} {
-			f, err := Load(kconfigs.FS(), "base.config", arch+".config", config+".config")
+		for _, config := range kconfigs.Configs() {
+			f, err := Load(kconfigs.FS(), kconfigs.Fragments(arch, config)...)
 			if err != nil {
 				t.Fatal(err)
 			}
