@@ -56,6 +56,21 @@ func Build(arch string, fl Flavour, files []File, w io.Writer) error {
 	return build(blobs, arch, fl, files, w)
 }
 
+// GuestID returns the name of the build of the guest's program for arch, which
+// the program says when it says hello; "" if the build has none.
+func GuestID(arch string) (string, error) { return guestID(blobs, arch) }
+
+func guestID(blobs fs.FS, arch string) (string, error) {
+	if _, err := blob(blobs, arch, "packguest"); err != nil {
+		return "", err
+	}
+	b, err := fs.ReadFile(blobs, path.Join("blobs", arch, "packguest.id"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return string(b), err
+}
+
 func build(blobs fs.FS, arch string, fl Flavour, files []File, w io.Writer) error {
 	if arch != "x86_64" && arch != "s390x" {
 		return fault.Inputf("build initramfs: unknown architecture %q (x86_64, s390x)", arch)

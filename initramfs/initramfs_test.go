@@ -41,6 +41,20 @@ func fakeBlobs(t *testing.T) fstest.MapFS {
 	}
 }
 
+func TestGuestID(t *testing.T) {
+	blobs := fakeBlobs(t)
+	if id, err := guestID(blobs, "s390x"); id != "" || err != nil {
+		t.Errorf("of a build without a name: %q, %v", id, err)
+	}
+	blobs["blobs/s390x/packguest.id"] = &fstest.MapFile{Data: []byte("0123")}
+	if id, err := guestID(blobs, "s390x"); id != "0123" || err != nil {
+		t.Errorf("%q, %v", id, err)
+	}
+	if _, err := guestID(blobs, "x86_64"); err == nil || fault.HintOf(err) == "" {
+		t.Errorf("without a guest: %v", err)
+	}
+}
+
 func hostFile(t *testing.T, content string) string {
 	t.Helper()
 	p := filepath.Join(t.TempDir(), "f")

@@ -218,10 +218,14 @@ func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*out
 			return r.notStarted(ctx, b, m, err, r.Now().UTC()), nil
 		}
 	}
+	want, err := b.expect()
+	if err != nil {
+		return nil, err
+	}
 	started := r.Now().UTC()
 	tr := newTranscript(func() time.Duration { return r.Now().Sub(started) })
 	vo, err := r.Boot(ctx, m, func(ctx context.Context, port io.ReadWriter) error {
-		return tr.talk(ctx, port, b.job, expectation{arch: b.arch, configSum: b.configSum}, func(msg wire.Message) {
+		return tr.talk(ctx, port, b.job, want, func(msg wire.Message) {
 			if msg.Progress != nil {
 				r.emit(Event{Stage: StageBoot, State: Going, Arch: b.arch, Variant: b.variant, Boot: b.number,
 					Text: msg.Scenario + " " + msg.Progress.What, Done: msg.Progress.Done, Total: msg.Progress.Total})

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"packtest/guest/wire"
+	"packtest/initramfs"
 	"packtest/internal/cache"
 	"packtest/internal/fault"
 	"packtest/kernel/build"
@@ -70,12 +71,16 @@ func (f *fakeVM) run(ctx context.Context, m vm.Machine, g vm.Guest) (*vm.Outcome
 	if err := os.WriteFile(path, []byte(fmt.Sprintf("boot %d\n", f.boots)), 0o644); err != nil {
 		return nil, err
 	}
+	program, err := initramfs.GuestID(m.Arch)
+	if err != nil {
+		return nil, err
+	}
 	host, guest := net.Pipe()
 	defer host.Close()
 	go func() {
 		defer guest.Close()
 		w := wire.NewWriter(guest)
-		if w.Write(wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: m.Arch, Release: "6.1.0"}}) != nil {
+		if w.Write(wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Program: program, Arch: m.Arch, Release: "6.1.0"}}) != nil {
 			return
 		}
 		if _, err := wire.NewReader(guest).Read(); err != nil {
@@ -87,7 +92,7 @@ func (f *fakeVM) run(ctx context.Context, m vm.Machine, g vm.Guest) (*vm.Outcome
 			}
 		}
 	}()
-	err := g(ctx, host)
+	err = g(ctx, host)
 	if s.ending == vm.Done && err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"packtest/guest/wire"
+	"packtest/initramfs"
 	"packtest/metric"
 )
 
@@ -45,6 +46,14 @@ type expectation struct {
 	arch string
 	// configSum is the SHA-256 of the configuration the kernel was built with.
 	configSum string
+	// program names the build of the guest that was booted.
+	program string
+}
+
+// expect says what the guest of a boot must turn out to be.
+func (b *boot) expect() (expectation, error) {
+	program, err := initramfs.GuestID(b.arch)
+	return expectation{arch: b.arch, configSum: b.configSum, program: program}, err
 }
 
 func newTranscript(since func() time.Duration) *transcript {
@@ -146,6 +155,10 @@ func (t *transcript) complete(job wire.Job, d *wire.Done) error {
 }
 
 func (e expectation) check(h *wire.Hello) error {
+	if h.Program != e.program {
+		return fmt.Errorf("the guest is of another build (%s) than this packtest's (%s): build packtest with make, which builds both",
+			nameOf(h.Program), nameOf(e.program))
+	}
 	if h.Arch != e.arch {
 		return fmt.Errorf("booted a kernel for %s, and the guest says it runs on %s", e.arch, h.Arch)
 	}
@@ -178,4 +191,12 @@ func unpackedSum(packed []byte) (string, error) {
 		return "", fmt.Errorf("unpacks to more than %d bytes", n-1)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// nameOf returns a build's name.
+func nameOf(program string) string {
+	if program == "" {
+		return "one without a name"
+	}
+	return program
 }

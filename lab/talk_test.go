@@ -70,6 +70,7 @@ func TestTalk(t *testing.T) {
 	}{
 		{"good", hello, []wire.Message{begin, value, found, end, done(1, 1)}, ""},
 		{"wrong arch", wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: "x86_64", Config: packed("CONFIG_BPF=y\n")}}, nil, "says it runs on x86_64"},
+		{"another guest", wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Program: "0123", Arch: "s390x", Config: packed("CONFIG_BPF=y\n")}}, nil, "of another build (0123) than this packtest's (one without a name)"},
 		{"wrong config", wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: "s390x", Config: packed("# CONFIG_BPF is not set\n")}}, nil, "is not the configuration"},
 		{"no config", wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: "s390x"}}, nil, "config.gz: EOF"},
 		{"endless config", wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: "s390x", Config: packed(strings.Repeat("#", 16<<20))}}, nil, "unpacks to more than"},

@@ -11,11 +11,14 @@ import (
 	"packtest/guest/wire"
 )
 
+// program names this build; it is set when the guest is baked.
+var program = ""
+
 // hello tells what this machine is. What can't be read stays empty: the host
 // says what it misses.
 func hello() wire.Hello {
 	k := probe.Kernel{}
-	h := wire.Hello{Arch: probe.ArchName(runtime.GOARCH), CPUs: runtime.NumCPU(), Mitigations: k.Mitigations()}
+	h := wire.Hello{Program: program, Arch: probe.ArchName(runtime.GOARCH), CPUs: runtime.NumCPU(), Mitigations: k.Mitigations()}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		h.Release = unix.ByteSliceToString(u.Release[:])

@@ -128,12 +128,25 @@ func Parse(line []byte) (Message, error) {
 	if got := crc32.ChecksumIEEE(body); got != uint32(sum) {
 		return Message{}, frameError(line, "checksum is %08x, should be %08x", got, sum)
 	}
-	var m Message
-	if err := json.Unmarshal(body, &m); err != nil {
+	var v struct {
+		Version int `json:"v"`
+	}
+	if err := json.Unmarshal(body, &v); err != nil {
 		return Message{}, frameError(line, "%v", err)
 	}
-	if m.Version != Version {
-		return Message{}, frameError(line, "version %d, this packtest speaks %d: rebuild both sides", m.Version, Version)
+	if v.Version != Version {
+		return Message{}, frameError(line, "version %d, this side speaks %d: rebuild packtest with make, guest and all", v.Version, Version)
+	}
+	// A field that this side doesn't know would be passed over in silence, and
+	// what it asks for or says with it.
+	var m Message
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		return Message{}, frameError(line, "%v: rebuild packtest with make, guest and all", err)
+	}
+	if d.More() {
+		return Message{}, frameError(line, "more than one message")
 	}
 	if err := m.check(); err != nil {
 		return Message{}, frameError(line, "%v", err)

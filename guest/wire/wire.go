@@ -68,6 +68,8 @@ type Message struct {
 
 // Hello tells what the guest found itself to be.
 type Hello struct {
+	// Program names the build of the guest's program; "" if it was not baked.
+	Program     string            `json:"program,omitempty"`
 	Arch        string            `json:"arch"`    // as packtest names it: x86_64, s390x
 	Release     string            `json:"release"` // uname -r
 	Build       string            `json:"build"`   // uname -v

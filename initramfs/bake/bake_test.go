@@ -35,6 +35,36 @@ func TestShellIsReproducible(t *testing.T) {
 	}
 }
 
+// The guest carries the name that the host's side finds beside it, and is the
+// same whenever it is made.
+func TestGuestIsNamed(t *testing.T) {
+	need.Long(t)
+	need.Commands(t, "go")
+	t.Chdir("../..")
+	dir := t.TempDir()
+	for _, said := range []io.Writer{io.Discard, failing{t}} {
+		if err := bakeGuest(t.Context(), "s390x", "s390x", dir, said); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id, err := os.ReadFile(filepath.Join(dir, "packguest.id"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(filepath.Join(dir, "packguest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(id) != 32 || bytes.Count(program, id) != 1 {
+		t.Errorf("%q is in the program %d times", id, bytes.Count(program, id))
+	}
+}
+
+// failing is told when a file is written again.
+type failing struct{ t *testing.T }
+
+func (f failing) Write(b []byte) (int, error) { f.t.Errorf("%s", b); return len(b), nil }
+
 func TestUnchangedIsNotRewritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	var said bytes.Buffer

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -18,25 +19,42 @@ import (
 )
 
 // bakeGuest compiles cmd/packguest. Go's build cache makes the second time cheap.
+//
+// It is linked twice: what comes out first names the build, and the program that
+// is kept says that name when it says hello. The host's side finds the name
+// beside the program.
 func bakeGuest(ctx context.Context, arch, goarch, dir string, stderr io.Writer) error {
-	tmp, err := os.MkdirTemp("", "packtest-bake-")
+	b, err := compileGuest(ctx, goarch, link.Flags(arch))
 	if err != nil {
 		return err
+	}
+	id := fmt.Sprintf("%.16x", sha256.Sum256(b))
+	b, err = compileGuest(ctx, goarch, link.Flags(arch)+" -X main.program="+id)
+	if err != nil {
+		return err
+	}
+	if err := writeIfChanged(filepath.Join(dir, "packguest"), b, stderr); err != nil {
+		return err
+	}
+	return writeIfChanged(filepath.Join(dir, "packguest.id"), []byte(id), stderr)
+}
+
+// compileGuest returns the guest's program.
+func compileGuest(ctx context.Context, goarch, ldflags string) ([]byte, error) {
+	tmp, err := os.MkdirTemp("", "packtest-bake-")
+	if err != nil {
+		return nil, err
 	}
 	defer os.RemoveAll(tmp)
 	bin := filepath.Join(tmp, "packguest")
 	_, err = proc.Run(ctx, proc.Cmd{
-		Argv: []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=" + link.Flags(arch), "-o", bin, "./cmd/packguest"},
+		Argv: []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=" + ldflags, "-o", bin, "./cmd/packguest"},
 		Env:  []string{"GOOS=linux", "GOARCH=" + goarch, "CGO_ENABLED=0"},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	b, err := os.ReadFile(bin)
-	if err != nil {
-		return err
-	}
-	return writeIfChanged(filepath.Join(dir, "packguest"), b, stderr)
+	return os.ReadFile(bin)
 }
 
 // writeIfChanged leaves a file alone that is already right.
