@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 )
 
 // Better says which way a metric improves.
@@ -97,10 +98,15 @@ func LabelString(labels map[string]string) string {
 
 // Lookup returns the definition of the metric called name.
 func Lookup(name string) (Def, bool) {
-	for _, d := range Catalogue() {
-		if d.Name == name {
-			return d, true
-		}
-	}
-	return Def{}, false
+	d, ok := byName()[name]
+	return d, ok
 }
+
+// byName is the catalogue by name, made once: every sample is looked up.
+var byName = sync.OnceValue(func() map[string]Def {
+	m := map[string]Def{}
+	for _, d := range Catalogue() {
+		m[d.Name] = d
+	}
+	return m
+})
