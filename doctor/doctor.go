@@ -49,24 +49,24 @@ type Tool struct {
 	Command, Package, For string
 	// Arch is set if only kernels for that architecture need the tool.
 	Arch string
-	// Version is the option that makes it print its version in the first line.
-	Version string
+	// Mute is set if it has no version to tell.
+	Mute bool
 }
 
 // Tools returns every program packtest runs.
 func Tools() []Tool {
 	return []Tool{
-		{Command: "make", Package: "make", For: "building kernels", Version: "--version"},
-		{Command: "gcc", Package: "gcc", For: "building x86_64 kernels", Version: "--version"},
-		{Command: "s390x-linux-gnu-gcc", Package: "gcc-s390x-linux-gnu", For: "building s390x kernels", Arch: "s390x", Version: "--version"},
-		{Command: "flex", Package: "flex", For: "building kernels", Version: "--version"},
-		{Command: "bison", Package: "bison", For: "building kernels", Version: "--version"},
-		{Command: "bc", Package: "bc", For: "building kernels", Version: "--version"},
-		{Command: "perl", Package: "perl", For: "building kernels"},
-		{Command: "xz", Package: "xz-utils", For: "unpacking kernel sources", Version: "--version"},
-		{Command: "git", Package: "git", For: "applying patches", Version: "--version"},
-		{Command: "qemu-system-x86_64", Package: "qemu-system-x86", For: "booting x86_64 kernels", Arch: "x86_64", Version: "--version"},
-		{Command: "qemu-system-s390x", Package: "qemu-system-misc", For: "booting s390x kernels", Arch: "s390x", Version: "--version"},
+		{Command: "make", Package: "make", For: "building kernels"},
+		{Command: "gcc", Package: "gcc", For: "building x86_64 kernels"},
+		{Command: "s390x-linux-gnu-gcc", Package: "gcc-s390x-linux-gnu", For: "building s390x kernels", Arch: "s390x"},
+		{Command: "flex", Package: "flex", For: "building kernels"},
+		{Command: "bison", Package: "bison", For: "building kernels"},
+		{Command: "bc", Package: "bc", For: "building kernels"},
+		{Command: "perl", Package: "perl", For: "building kernels", Mute: true},
+		{Command: "xz", Package: "xz-utils", For: "unpacking kernel sources"},
+		{Command: "git", Package: "git", For: "applying patches"},
+		{Command: "qemu-system-x86_64", Package: "qemu-system-x86", For: "booting x86_64 kernels", Arch: "x86_64"},
+		{Command: "qemu-system-s390x", Package: "qemu-system-misc", For: "booting s390x kernels", Arch: "s390x"},
 	}
 }
 
@@ -114,15 +114,15 @@ func examineTool(ctx context.Context, t Tool) Check {
 		return c
 	}
 	c.Detail = path
-	if t.Version == "" {
+	if t.Mute {
 		return c
 	}
-	out, err := proc.Output(ctx, "", t.Command, t.Version)
+	version, err := proc.Version(ctx, t.Command)
 	if err != nil {
 		c.Status, c.Detail, c.Fix = Missing, "does not run: "+err.Error(), "apt-get install --reinstall "+t.Package
 		return c
 	}
-	c.Detail = strings.SplitN(out, "\n", 2)[0]
+	c.Detail = version
 	return c
 }
 

@@ -45,8 +45,8 @@ func provenance(ctx context.Context, version string, prep *prepared, req Request
 	}
 	sort.Slice(p.Series, func(i, j int) bool { return p.Series[i].Name < p.Series[j].Name })
 	for _, arch := range req.Plan.Arches {
-		if out, err := proc.Output(ctx, "", "qemu-system-"+arch, "--version"); err == nil {
-			p.Tools["qemu-"+arch] = strings.SplitN(out, "\n", 2)[0]
+		if version, err := proc.Version(ctx, "qemu-system-"+arch); err == nil {
+			p.Tools["qemu-"+arch] = version
 		}
 	}
 	return p

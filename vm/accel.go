@@ -138,7 +138,7 @@ func identity(ctx context.Context, arch string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	qemu, err := proc.Output(ctx, "", "qemu-system-"+arch, "--version")
+	qemu, err := proc.Version(ctx, "qemu-system-"+arch)
 	if err != nil {
 		return "", err
 	}
