@@ -53,6 +53,33 @@ type Record struct {
 	Unmeasured []Unmeasured `json:"not_measured"`
 	Layouts    []Layout     `json:"layouts"`
 	Notes      []string     `json:"notes,omitempty"` // what the harness did that a reader should know, such as a retry
+	Resume     *Resume      `json:"resume,omitempty"`
+	Sittings   []Sitting    `json:"sittings,omitempty"` // of a run that was resumed; one that was not had one
+	Against    *Against     `json:"against,omitempty"`
+	Bisection  *Bisection   `json:"bisection,omitempty"`
+}
+
+// Resume is what it takes to go on with a run that was cut short.
+type Resume struct {
+	// Plan is all that the run was asked to do, flags included, as a plan file.
+	Plan string `json:"plan"`
+	// Build names the packtest that began the run, and with it the guest that
+	// was in its kernels.
+	Build string `json:"build"`
+}
+
+// Sitting is one stretch of a run that was interrupted and resumed.
+type Sitting struct {
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"` // the zero time if it never ended by itself
+	Command  []string  `json:"command"`
+}
+
+// Against is what came of comparing the run's candidate with an earlier run's.
+type Against struct {
+	ID      string  `json:"id"`
+	Verdict Verdict `json:"verdict"`
+	Why     string  `json:"why"`
 }
 
 // Provenance tells what the run was made with.
@@ -154,6 +181,8 @@ type Boot struct {
 	// Kept is set if the boot's results were not made in this run but kept
 	// with the kernel image (test_bpf, itlb); Started says when it ran.
 	Kept bool `json:"kept,omitempty"`
+	// Sitting counts the run's sittings from 1; missing means the first.
+	Sitting int `json:"sitting,omitempty"`
 	// Trace is set if the boot's instruction fetches were traced.
 	Trace *Trace `json:"trace,omitempty"`
 }

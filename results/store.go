@@ -3,12 +3,14 @@
 package results
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -56,17 +58,65 @@ func (s *Store) Create(now time.Time) (id string, err error) {
 // sorted, so that equal runs give equal files.
 func (s *Store) Save(r *Record) error {
 	r.Normalise()
-	b, err := json.MarshalIndent(r, "", " ")
+	b, err := r.encode()
 	if err != nil {
 		return fmt.Errorf("write the record of %s: %w", r.ID, err)
 	}
-	if err := cache.WriteFile(filepath.Join(s.Dir(r.ID), RecordName), append(b, '\n'), 0o644); err != nil {
+	if err := cache.WriteFile(filepath.Join(s.Dir(r.ID), RecordName), b, 0o644); err != nil {
 		return fmt.Errorf("write the record of %s: %w", r.ID, err)
 	}
 	return nil
 }
 
-// Publish points "latest" to the run called id.
+// encode writes the record as JSON: indented, but for samples and layouts, which
+// are most of it and have a line each.
+func (r *Record) encode() ([]byte, error) {
+	rest := *r
+	rest.Samples, rest.Layouts = []Sample{}, []Layout{}
+	b, err := json.MarshalIndent(rest, "", " ")
+	if err != nil {
+		return nil, err
+	}
+	// No string holds a line break, so these lines are what they look like.
+	for key, write := range map[string]func(*bytes.Buffer) error{
+		"samples": func(to *bytes.Buffer) error { return encodeLines(to, r.Samples) },
+		"layouts": func(to *bytes.Buffer) error { return encodeLines(to, r.Layouts) },
+	} {
+		head, tail, ok := bytes.Cut(b, []byte("\n \""+key+"\": []"))
+		if !ok {
+			return nil, fmt.Errorf("no list of %s", key)
+		}
+		to := bytes.NewBuffer(slices.Clip(head))
+		fmt.Fprintf(to, "\n %q: [", key)
+		if err := write(to); err != nil {
+			return nil, err
+		}
+		to.WriteString("]")
+		to.Write(tail)
+		b = to.Bytes()
+	}
+	return append(b, '\n'), nil
+}
+
+func encodeLines[T any](to *bytes.Buffer, list []T) error {
+	for i, x := range list {
+		b, err := json.Marshal(x)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			to.WriteString(",")
+		}
+		to.WriteString("\n  ")
+		to.Write(b)
+	}
+	if len(list) > 0 {
+		to.WriteString("\n ")
+	}
+	return nil
+}
+
+// Publish points "latest" to the run called id, and enters it in the history.
 func (s *Store) Publish(id string) error {
 	tmp := filepath.Join(s.dir, ".latest-"+id)
 	_ = os.Remove(tmp)
@@ -76,6 +126,7 @@ func (s *Store) Publish(id string) error {
 	if err := os.Rename(tmp, filepath.Join(s.dir, "latest")); err != nil {
 		return fmt.Errorf("point latest to %s: %w", id, err)
 	}
+	_, _, _ = s.History() // it follows from the records: whoever reads it next makes up for this
 	return nil
 }
 
