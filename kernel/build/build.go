@@ -106,6 +106,12 @@ type meta struct {
 // where it is one of these, and the context's when it was ended; the build tree
 // stays usable whatever happened.
 func Build(ctx context.Context, c *cache.Cache, cell Cell, o Options) (*Kernel, error) {
+	k, _, err := build(ctx, c, cell, o, nil)
+	return k, err
+}
+
+// build makes the kernel, and with an inspector it looks at it as well.
+func build(ctx context.Context, c *cache.Cache, cell Cell, o Options, inspect *inspector) (*Kernel, *Inspection, error) {
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
@@ -117,61 +123,67 @@ func Build(ctx context.Context, c *cache.Cache, cell Cell, o Options) (*Kernel, 
 	}
 	arch, err := archOf(cell.Arch)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	toolchain, err := arch.toolchain(ctx, asks(cell.Fragments, "DEBUG_INFO_BTF"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	config, err := kconfig.Merge(cell.Fragments)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// The tree, not the commit: a changelog doesn't change the kernel.
 	tree, err := cell.Base.Git().Run(ctx, "rev-parse", "--verify", cell.Commit+"^{tree}")
 	if err != nil {
-		return nil, fmt.Errorf("build %s: %w", cell.name(), err)
+		return nil, nil, fmt.Errorf("build %s: %w", cell.name(), err)
 	}
 	key := cache.Key(recipe, cell.Arch, tree, config, toolchain)
 
-	k, err := load(c, cell, key)
+	k, seen, err := load(c, cell, key, inspect)
 	if err == nil {
-		return k, nil
+		return k, seen, nil
 	}
 	if !isMissing(err, o.Say) {
-		return nil, err
+		return nil, nil, err
 	}
 	// One lock for the source files and every build tree made from them.
 	unlock, err := c.Lock(ctx, cell.Base.LockName(), func(holder string) {
 		o.Say(fmt.Sprintf("%s: waiting for %s, which is building from %s", cell.name(), holder, cell.Base.Name))
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer unlock()
-	if k, err := load(c, cell, key); err == nil {
-		return k, nil // whoever we waited for has built it
+	if k, seen, err := load(c, cell, key, inspect); err == nil {
+		return k, seen, nil // whoever we waited for has built it
 	} else if !isMissing(err, o.Say) {
-		return nil, err
+		return nil, nil, err
 	}
-	t, err := openTree(c, cell)
+	t, err := openTree(c, cell, inspect.suffix())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	b := &builder{arch: arch, toolchain: toolchain, cell: cell, tree: t, opts: o, started: time.Now()}
-	if err := b.run(ctx, config); err != nil {
-		return nil, source.NoSpace(err, t.dir)
+	b := &builder{arch: arch, toolchain: toolchain, cell: cell, tree: t, opts: o, started: time.Now(), inspect: inspect}
+	if err := b.listen(); err != nil {
+		return nil, nil, err
+	}
+	if err := b.heard(ctx, b.run(ctx, config)); err != nil {
+		return nil, nil, source.NoSpace(err, t.dir)
 	}
 	m := meta{Objects: b.count.done, Seconds: time.Since(b.started).Seconds(), Incremental: b.incremental, Toolchain: toolchain}
 	if _, err := c.Put(entryKind, key, func(dir string) error { return b.collect(ctx, dir, m) }); err != nil {
-		return nil, source.NoSpace(fmt.Errorf("keep %s: %w", cell.name(), err), c.Root())
+		return nil, nil, source.NoSpace(fmt.Errorf("keep %s: %w", cell.name(), err), c.Root())
 	}
-	k, err = load(c, cell, key)
+	if err := b.keepInspection(c, key, m); err != nil {
+		return nil, nil, source.NoSpace(err, c.Root())
+	}
+	k, seen, err = load(c, cell, key, inspect)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	k.Cached = false
-	return k, nil
+	return k, seen, nil
 }
 
 // asks tells whether any fragment wants an option to be y.
@@ -209,7 +221,21 @@ const (
 	metaFile   = "kernel.json"
 )
 
-func load(c *cache.Cache, cell Cell, key string) (*Kernel, error) {
+// load returns a finished kernel, and what an inspector saw of it.
+func load(c *cache.Cache, cell Cell, key string, inspect *inspector) (*Kernel, *Inspection, error) {
+	k, err := loadKernel(c, cell, key)
+	if err != nil || inspect == nil {
+		return k, nil, err
+	}
+	seen, err := inspect.load(c, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	k.Objects, k.Seconds, k.Incremental = seen.Made.Objects, seen.Made.Seconds, seen.Made.Incremental
+	return k, seen, nil
+}
+
+func loadKernel(c *cache.Cache, cell Cell, key string) (*Kernel, error) {
 	e, err := c.Get(entryKind, key)
 	if err != nil {
 		return nil, err

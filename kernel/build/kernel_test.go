@@ -213,7 +213,7 @@ func TestUnmetOption(t *testing.T) {
 	cell := realCell(t, c, "x86_64")
 	cell.Config = "test-unmet"
 	t.Cleanup(func() {
-		if tree, err := openTree(c, cell); err == nil {
+		if tree, err := openTree(c, cell, ""); err == nil {
 			os.RemoveAll(tree.top)
 		}
 	})

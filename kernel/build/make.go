@@ -31,6 +31,9 @@ type builder struct {
 	effective   kconfig.Effective
 	count       counter
 	incremental bool
+	// inspect turns warnings on, and journal hears them; nil otherwise.
+	inspect *inspector
+	journal *journal
 }
 
 // makeArgs is the one place that says how kernels are built. Everything that
@@ -62,6 +65,11 @@ func (b *builder) run(ctx context.Context, config string) error {
 	if err := b.tree.begin(b.cell.Commit); err != nil {
 		return err
 	}
+	if b.journal != nil {
+		if err := b.journal.begin(b.tree.dir, b.source); err != nil {
+			return err
+		}
+	}
 	b.opts.Progress(Progress{ETA: -1, What: "configuration"})
 	reconfigured, err := b.configure(ctx, config)
 	if err != nil {
@@ -89,6 +97,9 @@ func (b *builder) run(ctx context.Context, config string) error {
 
 // make runs make and counts objects. What the compiler finds is a *CompileError.
 func (b *builder) make(ctx context.Context, targets ...string) error {
+	if b.journal != nil {
+		return b.makeHeard(ctx, targets)
+	}
 	args := append(b.makeArgs("-j"+strconv.Itoa(b.opts.Jobs)), targets...)
 	res, err := proc.Run(ctx, proc.Cmd{Argv: args, Line: b.count.line})
 	var exit *proc.ExitError

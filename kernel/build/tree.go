@@ -26,6 +26,7 @@ type buildTree struct {
 	top   string // the folder of this tree in the cache
 	dir   string // O=
 	state string // the state file, beside it
+	said  string // what its build steps said, beside it
 	// Commits are those whose objects may be in the tree: one after a build
 	// that ended well, more after one that broke off.
 	Commits []string `json:"commits"`
@@ -37,22 +38,30 @@ type buildTree struct {
 	Config     string `json:"config"`
 }
 
-func openTree(c *cache.Cache, cell Cell) (*buildTree, error) {
-	top, err := c.Tree(fmt.Sprintf("build/%s-%s-%s", cell.Base.Name, cell.Arch, cell.Config))
+// openTree opens the build tree of a cell; suffix, which may be "", tells apart
+// the trees of builds that are inspected, whose words must be known.
+func openTree(c *cache.Cache, cell Cell, suffix string) (*buildTree, error) {
+	top, err := c.Tree(fmt.Sprintf("build/%s-%s-%s%s", cell.Base.Name, cell.Arch, cell.Config, suffix))
 	if err != nil {
 		return nil, err
 	}
-	t := &buildTree{top: top, dir: filepath.Join(top, "obj"), state: filepath.Join(top, "state.json")}
+	t := &buildTree{top: top, dir: filepath.Join(top, "obj"), state: filepath.Join(top, "state.json"), said: filepath.Join(top, "said.jsonl")}
 	b, err := os.ReadFile(t.state)
 	if err == nil {
 		err = json.Unmarshal(b, t)
+	}
+	if err == nil && suffix != "" && len(t.Commits) > 0 {
+		_, err = os.Stat(t.said)
 	}
 	if err != nil {
 		// Without knowing what is in it, a build tree is worthless.
 		if err := os.RemoveAll(t.dir); err != nil {
 			return nil, fmt.Errorf("empty the build tree: %w", err)
 		}
-		*t = buildTree{top: t.top, dir: t.dir, state: t.state}
+		if err := os.RemoveAll(t.said); err != nil {
+			return nil, fmt.Errorf("empty the build tree: %w", err)
+		}
+		*t = buildTree{top: t.top, dir: t.dir, state: t.state, said: t.said}
 	}
 	if err := os.MkdirAll(t.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the build tree: %w", err)

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package build
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"packtest/internal/need"
+)
+
+// A warning that a patch brings is seen, one that it moves is not, and the kernel
+// is the one that a build without warnings makes.
+func TestInspect(t *testing.T) {
+	need.Long(t)
+	const arch = "s390x" // the smaller one
+	need.KernelBuild(t, arch)
+	ctx := context.Background()
+	c := productCache(t)
+	plain, err := Build(ctx, c, realCell(t, c, arch), options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, before, err := Inspect(ctx, c, realCell(t, c, arch), options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d objects in %.0f s, %d warnings, size %+v", k.Objects, k.Seconds, len(before.Warnings.All()), before.Size)
+	if k.SHA256 != plain.SHA256 || k.SHA256 == "" {
+		t.Errorf("the image is %.12s, without warnings %.12s", k.SHA256, plain.SHA256)
+	}
+	if s := before.Size; s.Code < 1<<20 || s.ReadOnly < 1<<18 || s.Data < 1<<16 || s.Zero < 1<<16 {
+		t.Errorf("size %+v", s)
+	}
+
+	const licence, next = "// SPDX-License-Identifier: GPL-2.0", " * A fast, small, non-recursive O(n log n) sort for the Linux kernel"
+	_, same, err := Inspect(ctx, c, realCell(t, c, arch, replace("moved", "lib/sort.c", 1, licence, "/*", "\n\n/*", next)), options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := same.Warnings.Since(before.Warnings); len(got) != 0 {
+		t.Errorf("lines were moved, and these warnings are new: %+v", got)
+	}
+	worse := replace("worse", "lib/sort.c", 1, licence, "/*", "int nobody_calls(int a);int nobody_calls(int a) { int b; b = a; return 0; }\nint undeclared(void) { return 0; }\n/*", next)
+	_, after, err := Inspect(ctx, c, realCell(t, c, arch, worse), options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, w := range after.Warnings.Since(before.Warnings) {
+		said = append(said, w.Tool+" "+w.File+" "+w.Text)
+	}
+	all := strings.Join(said, "\n")
+	for _, want := range []string{"compiler lib/sort.c variable 'b' set but not used", "compiler lib/sort.c no previous prototype for 'undeclared'"} {
+		if !strings.Contains(strings.NewReplacer("‘", "'", "’", "'").Replace(all), want) {
+			t.Errorf("new warnings:\n%s\nwant %q", all, want)
+		}
+	}
+	sparse, err := Sparse(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "sparse lib/sort.c symbol 'undeclared' was not declared"; sparse != "" && !strings.Contains(all, want) {
+		t.Errorf("new warnings:\n%s\nwant %q", all, want)
+	}
+
+	bad := replace("bad", "lib/sort.c", 1, licence, "/*", "no C;\n/*", next)
+	other := replace("other", "lib/uuid.c", 1, "// SPDX-License-Identifier: GPL-2.0-only", "/*", "no C either;\n/*", " * Unified UUID/GUID definition")
+	_, _, err = Inspect(ctx, c, realCell(t, c, arch, bad, other), options(t))
+	var e *CompileError
+	if !errors.As(err, &e) || !strings.Contains(e.Output, "lib/sort.c:2") || !strings.Contains(e.Output, "lib/uuid.c:2") {
+		t.Errorf("two broken files: %v", err)
+	}
+}
