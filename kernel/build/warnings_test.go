@@ -196,4 +196,6 @@ func FuzzJournal(f *testing.F) {
 }
 
 // isText: what is no UTF-8 changes on its way through JSON.
-func isText(s string) bool { return strings.ToValidUTF8(s, "") == s && !strings.ContainsRune(s, '\uFFFD') }
+func isText(s string) bool {
+	return strings.ToValidUTF8(s, "") == s && !strings.ContainsRune(s, '\uFFFD')
+}
