@@ -57,6 +57,8 @@ type Record struct {
 	Sittings   []Sitting    `json:"sittings,omitempty"` // of a run that was resumed; one that was not had one
 	Against    *Against     `json:"against,omitempty"`
 	Bisection  *Bisection   `json:"bisection,omitempty"`
+	// Check is set if the run looked at a series patch by patch.
+	Check *Check `json:"check,omitempty"`
 }
 
 // Resume is what it takes to go on with a run that was cut short.
