@@ -5,6 +5,8 @@ package compare
 import (
 	"math"
 	"slices"
+
+	"packtest/results"
 )
 
 // Sign is how surely a look at one kernel shows what a bisection is after.
@@ -73,6 +75,9 @@ func (s *Search) Same(a, b int) {
 		s.ruledOut[k] = true
 	}
 }
+
+// RuleOut says that the patch, or with 0 what was there before, is not the culprit.
+func (s *Search) RuleOut(patch int) { s.ruledOut[patch] = true }
 
 // Suspects are patches that can't be told apart: From to To, counted from 1. 0 to
 // 0 is the kernel that the series stands on. P is how likely it is that one of
@@ -241,4 +246,19 @@ func (s *Search) Narrow(g Suspects) Suspects {
 		g.To--
 	}
 	return g
+}
+
+// judgeBisection draws the verdict on a search: what it found is wrong with the
+// series, and one that found nothing has proved nothing.
+func judgeBisection(rec *results.Record) (results.Verdict, string) {
+	b := rec.Bisection
+	switch {
+	case rec.Verdict == results.Interrupted, rec.Verdict == results.HarnessFailed:
+		return rec.Verdict, orElse(rec.Why, "the record does not say why")
+	case !b.Found():
+		return results.Inconclusive, orElse(b.Why, "the search came to no end")
+	case b.Metric != "":
+		return results.Regressed, b.Why
+	}
+	return results.KernelFailed, b.Why
 }

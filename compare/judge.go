@@ -33,6 +33,9 @@ func ExitCode(v results.Verdict) int {
 // it, since only the harness can know; but what is proved stays proved, and a
 // finding on the candidate outweighs a harness that failed later.
 func Judge(rec *results.Record) (results.Verdict, string) {
+	if rec.Bisection != nil {
+		return judgeBisection(rec)
+	}
 	problems := Audit(rec)
 	guilty, guiltyWhy := kernelAtFault(rec, problems)
 	switch {

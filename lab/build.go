@@ -38,19 +38,28 @@ func (l *Lab) loadFragments(arch, config string) ([]kconfig.Fragment, error) {
 func (r *run) buildCells(ctx context.Context) error {
 	for _, arch := range r.plan.Arches {
 		for _, v := range r.plan.Variants {
-			c := &cell{arch: arch, variant: v.Name}
-			r.emit(Event{Stage: StageBuild, State: Begun, Arch: arch, Variant: v.Name})
-			c.kernel, c.err = r.buildOne(ctx, c)
-			if c.err != nil && fault.Of(c.err) != fault.Kernel {
-				return c.err
-			}
-			r.cells = append(r.cells, c)
-			if err := r.recordCell(c); err != nil {
+			if _, err := r.buildCell(ctx, arch, v.Name); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// buildScenario is the scenario of the finding that a kernel does not build.
+const buildScenario = "build"
+
+// buildCell builds one kernel and puts it, or that it could not be built, into
+// the record. The error is what ends the run.
+func (r *run) buildCell(ctx context.Context, arch, variant string) (*cell, error) {
+	c := &cell{arch: arch, variant: variant}
+	r.emit(Event{Stage: StageBuild, State: Begun, Arch: arch, Variant: variant})
+	c.kernel, c.err = r.buildOne(ctx, c)
+	if c.err != nil && fault.Of(c.err) != fault.Kernel {
+		return nil, c.err
+	}
+	r.cells = append(r.cells, c)
+	return c, r.recordCell(c)
 }
 
 func (r *run) buildOne(ctx context.Context, c *cell) (*build.Kernel, error) {
@@ -91,7 +100,7 @@ func (r *run) recordCell(c *cell) error {
 		rc.Error, rc.Fault = c.err.Error(), fault.Of(c.err).String()
 		return r.update(func(rec *results.Record) {
 			rec.Cells = append(rec.Cells, rc)
-			rec.Findings = append(rec.Findings, results.Finding{Arch: c.arch, Variant: c.variant, Scenario: "build",
+			rec.Findings = append(rec.Findings, results.Finding{Arch: c.arch, Variant: c.variant, Scenario: buildScenario,
 				Kind: "build", Title: "the kernel does not build", Evidence: c.err.Error()})
 		})
 	}

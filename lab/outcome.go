@@ -150,6 +150,7 @@ func mergeSamples(have, more []results.Sample) []results.Sample {
 			continue
 		}
 		at[key(s)] = len(have)
+		s.Values = slices.Clip(s.Values) // more has it, too
 		have = append(have, s)
 	}
 	return have
