@@ -24,6 +24,8 @@ type figures struct {
 type reader struct {
 	env  *Env
 	core *probe.Core
+	// waitedInVain is set once settle has run into its limit.
+	waitedInVain bool
 	// noCharge is why bpf_jit_current can't be read, if it can't.
 	noCharge error
 }
@@ -140,12 +142,20 @@ func areasSince(before, now []probe.Area, held map[uint64]bool) int64 {
 // programs takes a second under emulation.
 const settleLimit = 30 * time.Second
 
+// settleAgain is that limit once it was reached: what did not come back in
+// thirty seconds is lost, and every step that follows would wait for it.
+const settleAgain = 2 * time.Second
+
 // settle waits until the kernel has given back what was freed: no more programs
 // than before, bpf_jit_current no higher, and none of the areas that held code
 // left. It returns what it last saw, also if that is too much: then the time
 // is up.
 func (r *reader) settle(ctx context.Context, before figures, held map[uint64]bool) (figures, error) {
-	deadline := time.Now().Add(settleLimit)
+	limit := settleLimit
+	if r.waitedInVain {
+		limit = settleAgain
+	}
+	deadline := time.Now().Add(limit)
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		now, err := r.read()
 		if err != nil {
@@ -153,7 +163,11 @@ func (r *reader) settle(ctx context.Context, before figures, held map[uint64]boo
 		}
 		r.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
 		done := now.programs <= before.programs && now.charged <= before.charged && areasSince(before.areas, now.areas, held) == 0
-		if done || time.Now().After(deadline) {
+		if done {
+			return now, nil
+		}
+		if time.Now().After(deadline) {
+			r.waitedInVain = true
 			return now, nil
 		}
 		select {
