@@ -20,6 +20,8 @@ const PatchesFor = "linux-6.1"
 // prepared is a plan whose inputs have been found and checked.
 type prepared struct {
 	base *source.Base
+	// tree is set if that is in a git tree of the user's own.
+	tree bool
 	// stacks maps each variant to its series, in order.
 	stacks map[string][]series.Series
 	// commits maps each variant to the commit of its stack on the base.
@@ -32,6 +34,20 @@ type prepared struct {
 
 // prepare finds the base and the series and applies every stack.
 func (l *Lab) prepare(ctx context.Context, p *plan.Plan) (*prepared, error) {
+	prep, err := l.read(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range p.Variants {
+		if err := l.apply(ctx, prep, v.Name); err != nil {
+			return nil, err
+		}
+	}
+	return prep, nil
+}
+
+// read finds the base and the series and applies nothing.
+func (l *Lab) read(ctx context.Context, p *plan.Plan) (*prepared, error) {
 	prep := &prepared{stacks: map[string][]series.Series{}, commits: map[string]string{}, fragments: map[string][]kconfig.Fragment{}}
 	in, err := l.openSeries(ctx, p)
 	if err != nil {
@@ -53,31 +69,34 @@ func (l *Lab) prepare(ctx context.Context, p *plan.Plan) (*prepared, error) {
 	}
 	prep.base = base
 	l.emit(Event{Stage: StageSource, State: Finished, Text: base.Name + " " + base.Version})
+	prep.tree = in.tree
 	if prep.stacks, err = in.stacks(ctx, p, base); err != nil {
 		return nil, err
 	}
-	for _, v := range p.Variants {
-		notes, err := series.CheckBase(ctx, base.Git(), base.Commit, in.tree, prep.stacks[v.Name])
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range prep.stacks[v.Name] {
-			notes = append(notes, s.Notes...)
-		}
-		for _, n := range notes {
-			if !slices.Contains(prep.notes, n) {
-				prep.notes = append(prep.notes, n)
-				l.note("%s", n)
-			}
-		}
-		commit, err := series.Apply(ctx, base.Git(), base.Commit, prep.stacks[v.Name])
-		if err != nil {
-			return nil, err
-		}
-		prep.commits[v.Name] = commit
-		l.emit(Event{Stage: StageSeries, State: Finished, Variant: v.Name, Text: describeStack(prep.stacks[v.Name])})
-	}
 	return prep, nil
+}
+
+// apply applies a variant's stack.
+func (l *Lab) apply(ctx context.Context, prep *prepared, variant string) error {
+	base, stack := prep.base, prep.stacks[variant]
+	notes, err := series.CheckBase(ctx, base.Git(), base.Commit, prep.tree, stack)
+	if err != nil {
+		return err
+	}
+	for _, s := range stack {
+		notes = append(notes, s.Notes...)
+	}
+	for _, n := range notes {
+		if !slices.Contains(prep.notes, n) {
+			prep.notes = append(prep.notes, n)
+			l.note("%s", n)
+		}
+	}
+	if prep.commits[variant], err = series.Apply(ctx, base.Git(), base.Commit, stack); err != nil {
+		return err
+	}
+	l.emit(Event{Stage: StageSeries, State: Finished, Variant: variant, Text: describeStack(stack)})
+	return nil
 }
 
 func describeStack(stack []series.Series) string {
