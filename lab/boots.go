@@ -120,9 +120,9 @@ func (b *boot) names() []string {
 
 // bootCells carries out the schedule, several VMs at once.
 func (r *run) bootCells(ctx context.Context) error {
-	boots := schedule(r.plan, r.cells)
+	boots := remaining(r.rec, schedule(r.plan, r.cells))
 	if len(boots) == 0 {
-		return nil // nothing was built; the record says so
+		return nil // nothing was built, as the record says, or all was booted before
 	}
 	accel, err := r.accelerators(ctx)
 	if err != nil {
@@ -272,7 +272,7 @@ func (b *boot) limit() time.Duration {
 // machine describes the VM that boots a cell.
 func (r *run) machine(c *cell, accel, initrd, dir string) vm.Machine {
 	return vm.Machine{
-		Arch: c.arch, Kernel: c.kernel.Boot, Initrd: initrd, Cmdline: Cmdline(),
+		Arch: c.arch, Kernel: c.kernel.Boot, SystemMap: c.kernel.SystemMap, Initrd: initrd, Cmdline: Cmdline(),
 		Nodes: r.plan.Nodes(c.arch), CPUs: r.plan.VM.CPUs, MemoryMiB: r.plan.VM.MemoryMiB, Accel: accel, Dir: dir,
 	}
 }
@@ -403,12 +403,16 @@ func (r *run) accelerators(ctx context.Context) (map[string]string, error) {
 		out[c.arch] = accel
 		r.emit(Event{Stage: StageBoot, State: Noted, Arch: c.arch, Text: fmt.Sprintf("accelerator %s: %s", accel, why)})
 	}
+	if err := r.sameAccelerators(out); err != nil {
+		return nil, err
+	}
 	return out, r.update(func(rec *results.Record) { rec.Provenance.Accelerator = out })
 }
 
 // recordBoot puts an outcome into the record, and keeps it with the image if it
 // belongs there. It returns what must end the run: an interruption.
 func (r *run) recordBoot(b *boot, o *outcome) error {
+	o.Boot.Sitting = r.sitting
 	if err := r.update(func(rec *results.Record) {
 		rec.Boots = append(rec.Boots, o.Boot)
 		rec.Findings = append(rec.Findings, o.Findings...)

@@ -52,6 +52,10 @@ const buildScenario = "build"
 // buildCell builds one kernel and puts it, or that it could not be built, into
 // the record. The error is what ends the run.
 func (r *run) buildCell(ctx context.Context, arch, variant string) (*cell, error) {
+	if c := r.builtBefore(arch, variant); c != nil {
+		r.cells = append(r.cells, c)
+		return c, nil
+	}
 	c := &cell{arch: arch, variant: variant}
 	r.emit(Event{Stage: StageBuild, State: Begun, Arch: arch, Variant: variant})
 	c.kernel, c.err = r.buildOne(ctx, c)
@@ -64,11 +68,21 @@ func (r *run) buildCell(ctx context.Context, arch, variant string) (*cell, error
 
 func (r *run) buildOne(ctx context.Context, c *cell) (*build.Kernel, error) {
 	started := r.Now()
-	k, err := build.Build(ctx, r.Cache, build.Cell{
+	k, err := build.Build(ctx, r.Cache, r.toBuild(c), r.buildOptions(c))
+	return k, r.builtOrNot(c, k, err, started)
+}
+
+// toBuild is a cell as the builder is told of it.
+func (r *run) toBuild(c *cell) build.Cell {
+	return build.Cell{
 		Arch: c.arch, Variant: c.variant, Config: r.plan.Config,
 		Base: r.prep.base, Commit: r.prep.commits[c.variant],
 		Stack: r.prep.stacks[c.variant], Fragments: r.prep.fragments[c.arch],
-	}, build.Options{
+	}
+}
+
+func (r *run) buildOptions(c *cell) build.Options {
+	return build.Options{
 		Jobs: runtime.NumCPU(),
 		Progress: func(p build.Progress) {
 			r.emit(Event{Stage: StageBuild, State: Going, Arch: c.arch, Variant: c.variant, Text: p.What, Done: p.Done, Total: p.Total, Left: max(0, p.ETA)})
@@ -76,17 +90,21 @@ func (r *run) buildOne(ctx context.Context, c *cell) (*build.Kernel, error) {
 		Say: func(what string) {
 			r.emit(Event{Stage: StageBuild, State: Noted, Arch: c.arch, Variant: c.variant, Text: what})
 		},
-	})
+	}
+}
+
+// builtOrNot tells how a build ended, and returns its error.
+func (r *run) builtOrNot(c *cell, k *build.Kernel, err error, started time.Time) error {
 	if err != nil {
 		r.emit(Event{Stage: StageBuild, State: Failed, Arch: c.arch, Variant: c.variant, Text: err.Error()})
-		return nil, err
+		return err
 	}
 	text := fmt.Sprintf("%d objects compiled in %s", k.Objects, r.Now().Sub(started).Round(time.Second))
 	if k.Cached {
 		text = "from the cache"
 	}
 	r.emit(Event{Stage: StageBuild, State: Finished, Arch: c.arch, Variant: c.variant, Text: text})
-	return k, nil
+	return nil
 }
 
 // recordCell writes a built cell, or the finding that it could not be built,
@@ -127,8 +145,8 @@ func (r *run) recordCell(c *cell) error {
 			break
 		}
 	}
-	return r.update(func(rec *results.Record) {
-		rec.Cells = append(rec.Cells, rc)
-		rec.Provenance.Tools["gcc-"+c.arch] = k.Toolchain
-	})
+	if err := r.putCell(rc); err != nil {
+		return err
+	}
+	return r.update(func(rec *results.Record) { rec.Provenance.Tools["gcc-"+c.arch] = k.Toolchain })
 }

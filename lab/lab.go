@@ -69,6 +69,11 @@ func (l *Lab) Run(ctx context.Context, req Request) (*results.Record, error) {
 // begin makes a run of a request, up to its folder. end must be called when the
 // run is over.
 func (l *Lab) begin(ctx context.Context, req Request) (r *run, end func(), err error) {
+	return l.beginWith(ctx, req, l.prepare)
+}
+
+// beginWith is begin with another way of preparing, which may change the plan.
+func (l *Lab) beginWith(ctx context.Context, req Request, prepare func(context.Context, *plan.Plan) (*prepared, error)) (r *run, end func(), err error) {
 	if err := req.Plan.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -90,7 +95,7 @@ func (l *Lab) begin(ctx context.Context, req Request) (r *run, end func(), err e
 		}
 	}()
 	// Input errors come before there is a folder for the run.
-	prep, err := l.prepare(ctx, req.Plan)
+	prep, err := prepare(ctx, req.Plan)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -108,6 +113,11 @@ type run struct {
 	prep  *prepared
 	cells []*cell
 	dir   string
+	// sitting counts the stretches of a run that was interrupted and resumed; 0
+	// is the first of one that was not.
+	sitting int
+	// release lets go of the run's folder.
+	release func()
 
 	pluginMu sync.Mutex // guards plugin
 	plugin   *plugin.Plugin
@@ -121,6 +131,9 @@ func (r *run) open(ctx context.Context, req Request) error {
 	started := r.Now().UTC()
 	id, err := r.Store.Create(started)
 	if err != nil {
+		return err
+	}
+	if r.release, err = r.Store.Hold(id); err != nil {
 		return err
 	}
 	r.dir = r.Store.Dir(id)
@@ -156,7 +169,13 @@ func (r *run) carryOut(ctx context.Context) error {
 func (r *run) finish(cause error) (*results.Record, error) {
 	r.recMu.Lock()
 	defer r.recMu.Unlock()
+	if r.release != nil {
+		defer r.release()
+	}
 	r.rec.Finished = r.Now().UTC()
+	if n := len(r.rec.Sittings); n > 0 {
+		r.rec.Sittings[n-1].Finished = r.rec.Finished
+	}
 	compare.MarkBaseline(r.rec)
 	r.rec.Verdict, r.rec.Why = "", ""
 	verdict, why := compare.Judge(r.rec)
