@@ -137,6 +137,7 @@ func TestEndings(t *testing.T) {
 				want   Ending
 				detail string
 				events []console.Kind
+				traces string // a function that a CPU was in
 			}{
 				{words: "hello,done,hang", want: Done},
 				{words: "hello,done,reset", want: Done},
@@ -146,7 +147,8 @@ func TestEndings(t *testing.T) {
 				{words: "hello,warn,done,hang", want: Done, events: []console.Kind{console.Warning}},
 				{words: "hello,oops,done,hang", want: Panic, detail: "bpf_prog_pack_free", events: []console.Kind{console.Oops}},
 				{words: "hello,garbage,hang", want: BadTalk, detail: "no such word"},
-				{words: "hello,hang", limits: Limits{Silence: 300 * time.Millisecond}, want: Hang, detail: "the CPUs were at"},
+				{words: "hello,busy", limits: Limits{Silence: 300 * time.Millisecond}, want: Hang, detail: "the CPUs were at", traces: "_read"},
+				{words: "hello,hang", limits: Limits{Silence: 300 * time.Millisecond}, want: Hang, detail: "the CPUs were at", traces: "do_idle"},
 				{words: "hang", limits: Limits{Boot: 500 * time.Millisecond}, want: NoBoot, detail: "did not say a word"},
 				{words: "hello,reset", want: GuestExit, detail: "guest-reset"},
 				{words: "hello,talk", limits: Limits{Total: 500 * time.Millisecond}, want: Timeout, detail: "not done within 5s"},
@@ -154,7 +156,7 @@ func TestEndings(t *testing.T) {
 			} {
 				t.Run(tc.words, func(t *testing.T) {
 					b := newBench(t, arch, kernel, initrd, tc.words)
-					b.m.Limits = tc.limits
+					b.m.Limits, b.m.SystemMap = tc.limits, vmtest.SystemMap(t, arch)
 					o := b.run(t, t.Context(), listen)
 					if o.Ending != tc.want || !strings.Contains(o.Detail, tc.detail) {
 						t.Errorf("ended with %s: %s; want %s: %s", o.Ending, o.Detail, tc.want, tc.detail)
@@ -163,6 +165,9 @@ func TestEndings(t *testing.T) {
 						if !has(o.Events, k) {
 							t.Errorf("no %s among the events %v", k, o.Events)
 						}
+					}
+					if tc.traces != "" && (!strings.Contains(o.Backtraces, tc.traces) || strings.Count(o.Backtraces, "CPU ") != b.m.CPUs) {
+						t.Errorf("no %s in the backtraces:\n%s", tc.traces, o.Backtraces)
 					}
 					text, err := os.ReadFile(o.ConsolePath)
 					if err != nil || !bytes.Contains(text, []byte("Linux version")) {
@@ -219,7 +224,7 @@ func TestHostEndings(t *testing.T) {
 	})
 	t.Run("stopped", func(t *testing.T) {
 		b := newBench(t, arch, kernel, initrd, "hello,talk")
-		b.m.Limits = Limits{Silence: 500 * time.Millisecond, Grace: time.Second}
+		b.m.Limits = Limits{Silence: 50 * time.Millisecond, Grace: time.Second}
 		o := b.run(t, t.Context(), afterHello(func() { signalQEMU(t, b.m, syscall.SIGSTOP) }))
 		// It is not the guest that doesn't answer.
 		if o.Ending != QEMUDied {

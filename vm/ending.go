@@ -32,6 +32,9 @@ const (
 	Timeout Ending = "timeout"
 	// QEMUDied: QEMU ended by itself or was killed.
 	QEMUDied Ending = "qemu-died"
+	// HostBusy: the guest was not done within a limit, but the host had hardly a
+	// processor for it.
+	HostBusy Ending = "host-busy"
 	// DiskFull: the console could not be written.
 	DiskFull Ending = "disk-full"
 	// Interrupted: somebody asked for the end.

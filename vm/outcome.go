@@ -29,6 +29,7 @@ func (r *running) outcome(t *talk) *Outcome {
 		Events: r.console.events(), ConsolePath: r.m.consolePath(),
 		Ready: r.seen.ready, Elapsed: r.seen.elapsed, CPU: r.seen.cpu,
 		QEMU: r.mon.version(), Accelerator: r.m.Accel, Args: r.args, TalkErr: t.err,
+		Backtraces: r.seen.backtraces,
 	}
 	if n := r.seen.unprovoked; n >= 0 && n < len(o.Events) {
 		o.Events = o.Events[:n]
@@ -71,6 +72,8 @@ func decide(s seen, t *talk, events []console.Event, qemuSaid string) (Ending, s
 		return Hang, s.detail
 	case stopBoot:
 		return NoBoot, s.detail
+	case stopStarved:
+		return HostBusy, s.detail
 	}
 	if t.said() {
 		return Done, ""

@@ -62,6 +62,7 @@ func (r *running) attend(ctx context.Context, k *keyboard) error {
 	s := &r.seen
 	panicked, ended := r.console.panicked, k.ended
 	var silence <-chan time.Time
+	beats := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -80,14 +81,14 @@ func (r *running) attend(ctx context.Context, k *keyboard) error {
 			panicked = nil
 			silence = time.After(r.m.Limits.LastWords)
 		case <-ended:
-			ended = nil
+			ended, beats = nil, r.pulse.count()
 			silence = time.After(r.m.Limits.Silence)
 		case <-silence:
 			if panicked == nil {
 				return r.shellEnd()
 			}
-			if quiet := r.pulse.since(); quiet < r.m.Limits.Silence {
-				silence = time.After(r.m.Limits.Silence - quiet)
+			if n := r.pulse.count(); n != beats {
+				beats, silence = n, time.After(r.m.Limits.Silence)
 				continue
 			}
 			return &EndError{Hang, "the shell did not end with its input"}

@@ -36,6 +36,9 @@ type Machine struct {
 	Arch   string // x86_64 or s390x
 	Kernel string // path of the bootable image
 	Initrd string // path of the initramfs
+	// SystemMap is the path of the kernel's symbol table, for backtraces; "" leaves
+	// addresses in them.
+	SystemMap string
 	// Cmdline is added to what the machine itself needs on the kernel's command
 	// line (the console, and what an oops leads to).
 	Cmdline   []string
@@ -74,7 +77,10 @@ type Outcome struct {
 	Detail string // one line on why, for people
 	// Events are the reports of trouble on the console, in order, repeated
 	// ones included. Done with warnings among them is still Done.
-	Events      []console.Event
+	Events []console.Event
+	// Backtraces is where each CPU was when a limit passed, and how it came there,
+	// as QEMU knows it; "" at any other end.
+	Backtraces  string
 	ConsolePath string
 	Ready       time.Duration // from QEMU's start to the guest's first word; 0 if it said none
 	Elapsed     time.Duration // from QEMU's start to its end

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -22,6 +21,8 @@ type seen struct {
 	died           bool  // QEMU ended, or was told to by somebody else
 	consoleErr     error // the console could not be written
 	unprovoked     int   // how many reports there were before the kernel was prodded; -1 if it never was
+	held           bool  // we stopped the machine ourselves, to look at it
+	backtraces     string
 }
 
 // reason is why the watch over a guest ended.
@@ -35,6 +36,7 @@ const (
 	stopBoot               // no word within the limit
 	stopSilence            // no sign of life within the limit
 	stopTotal              // not done within the limit
+	stopStarved            // the host left the guest no time to keep a limit
 	stopDied               // QEMU ended by itself
 	stopConsole            // the console could not be written
 	stopInterrupted        // the context was cancelled
@@ -50,19 +52,18 @@ func (s *seen) stopFor(r reason, format string, args ...any) {
 // died, went beyond a limit, or its talk ended and it had time for last words.
 func (r *running) watch(ctx context.Context, t *talk) {
 	l, s := r.m.Limits, &r.seen
-	boot, total, silence := time.NewTimer(l.Boot), time.NewTimer(l.Total), time.NewTimer(l.Silence)
-	defer boot.Stop()
-	defer total.Stop()
-	defer silence.Stop()
+	p := newPatience("/proc", r.qemu.Pid(), r.started)
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	var heard lapse // when the guest last gave a sign of life
+	beats := 0
 	panicked := r.console.panicked
 	var end <-chan time.Time
 	// lastWords ends the watch in a while. The limits don't count any more.
 	lastWords := func(d time.Duration) {
 		if end == nil {
 			end = time.After(d)
-			boot.Stop()
-			total.Stop()
-			silence.Stop()
+			look.Stop()
 		}
 	}
 	for {
@@ -102,28 +103,45 @@ func (r *running) watch(ctx context.Context, t *talk) {
 			s.stopFor(stopTalk, "%v", err)
 			lastWords(l.LastWords)
 		case s.ready = <-r.port.first:
-			boot.Stop()
-		case <-boot.C:
-			s.stopFor(stopBoot, "the guest's program did not say a word within %v", l.Boot)
-			if !r.prod(ctx) {
-				return
-			}
-			lastWords(l.LastWords)
-		case <-total.C:
-			s.stopFor(stopTotal, "not done within %v", l.Total)
-			lastWords(0)
-		case <-silence.C:
-			if quiet := r.pulse.since(); quiet < l.Silence {
-				silence.Reset(l.Silence - quiet)
+		case now := <-look.C:
+			if end != nil {
 				continue
 			}
-			s.stopFor(stopSilence, "no sign of life for %v", l.Silence)
+			p.look(now)
+			if n := r.pulse.count(); n != beats {
+				beats, heard = n, p.now
+			}
+			if !r.overLimit(p.now, p.now.since(heard)) {
+				continue
+			}
 			if !r.prod(ctx) {
 				return
+			}
+			if s.stop == stopTotal {
+				return // it lives, and has no last words
 			}
 			lastWords(l.LastWords)
 		}
 	}
+}
+
+// overLimit says whether a limit has passed, and notes which: so long since the
+// start, so long without a sign of life.
+func (r *running) overLimit(now, quiet lapse) bool {
+	l, s := r.m.Limits, &r.seen
+	check := func(spent lapse, limit time.Duration, which reason, what string) bool {
+		over, starved := spent.over(limit)
+		switch {
+		case starved:
+			s.stopFor(stopStarved, "%s within %v, of which the host left it %v", what, spent.wall.Round(time.Second), spent.guest.Round(time.Second))
+		case over:
+			s.stopFor(which, "%s within %v%s", what, limit, spent.denied())
+		}
+		return over
+	}
+	return s.ready == 0 && check(now, l.Boot, stopBoot, "the guest's program did not say a word") ||
+		check(now, l.Total, stopTotal, "not done") ||
+		check(quiet, l.Silence, stopSilence, "no sign of life")
 }
 
 // event takes an event of QEMU's and says whether it was the guest's end.
@@ -142,6 +160,9 @@ func (s *seen) event(e qmp.Event) bool {
 		}
 		return true
 	case "STOP":
+		if s.held {
+			return false
+		}
 		// After the other two it would be expected; alone it is QEMU's own
 		// decision, such as an instruction that KVM can't emulate.
 		s.died = true
@@ -151,32 +172,34 @@ func (s *seen) event(e qmp.Event) bool {
 	return false
 }
 
-var programCounter = regexp.MustCompile(`(?m)\b(?:RIP=|PSW=mask [0-9a-f]+ addr )([0-9a-f]+)`)
-
-// prod asks a guest that doesn't answer where it is: QEMU for the registers,
-// and the kernel by an interrupt that can't be masked. It returns false if not
-// even QEMU answers.
+// prod asks a guest that doesn't answer where it is: QEMU for the CPUs' registers
+// and stacks, and the kernel by an interrupt that can't be masked. It returns
+// false if not even QEMU answers.
 func (r *running) prod(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, r.m.Limits.Grace)
 	defer cancel()
-	out, err := r.mon.run(ctx, "human-monitor-command", map[string]any{"command-line": "info registers -a"})
+	r.seen.held = true
+	var at []string
+	_, err := r.mon.run(ctx, "stop", nil)
+	if err == nil {
+		r.seen.backtraces, at, err = r.backtraces(ctx)
+	}
+	if err == nil {
+		_, err = r.mon.run(ctx, "cont", nil)
+	}
 	if err != nil {
 		r.greeted = false
 		r.seen.detail += "; QEMU doesn't answer either"
 		r.seen.stop, r.seen.died = stopDied, true
+		fmt.Fprintf(&r.notes, "asking QEMU: %v\n", err)
 		return false
 	}
-	text := strings.ReplaceAll(unquote(out), "\r\n", "\n")
-	fmt.Fprintf(&r.notes, "registers when it hung:\n%s\n", text)
-	var at []string
-	for _, m := range programCounter.FindAllStringSubmatch(text, -1) {
-		at = append(at, m[1])
-	}
-	if len(at) > 0 {
-		r.seen.detail += "; the CPUs were at " + strings.Join(at, ", ")
-	}
+	r.seen.detail += "; the CPUs were at " + strings.Join(at, ", ")
 	// What the kernel says to the interrupt is an answer, not its own trouble.
 	r.seen.unprovoked = len(r.console.events())
+	if r.seen.stop == stopTotal {
+		return true
+	}
 	if _, err := r.mon.run(ctx, "inject-nmi", nil); err != nil {
 		fmt.Fprintf(&r.notes, "inject-nmi: %v\n", err)
 	}

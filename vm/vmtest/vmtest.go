@@ -42,6 +42,19 @@ func Kernel(t testing.TB, arch string) string {
 	return image
 }
 
+// SystemMap returns the path of that kernel's symbol table, or "" if there is none.
+func SystemMap(t testing.TB, arch string) string {
+	t.Helper()
+	root := os.Getenv("PACKTEST_TEST_KERNEL_DIR")
+	if root == "" {
+		return built(t, arch).SystemMap
+	}
+	if path := filepath.Join(root, arch, "System.map"); exists(path) {
+		return path
+	}
+	return ""
+}
+
 // built returns the kernel of the measuring configuration, as a run builds it.
 func built(t testing.TB, arch string) *build.Kernel {
 	t.Helper()

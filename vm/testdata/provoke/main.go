@@ -64,6 +64,13 @@ func do(word string, port *os.File) {
 			"---[ end trace 0000000000000000 ]---")
 	case "hang":
 		time.Sleep(time.Hour)
+	case "busy": // in the kernel, and for long
+		f, err := os.Open("/dev/urandom")
+		must(err)
+		for b := make([]byte, 256<<20); ; {
+			_, err := f.Read(b)
+			must(err)
+		}
 	case "flood":
 		line := strings.Repeat("x", 1000) + "\n"
 		for {
@@ -83,16 +90,33 @@ func do(word string, port *os.File) {
 	}
 }
 
-// trouble makes some of its own, or has the module make it.
+// trouble makes some of its own, or has the kernel make it, which comes back
+// from some.
 func trouble(what string) {
 	switch what {
 	case "segfault":
 		run("crash")
 	case "oom":
 		run("eat")
+	case "leak":
+		ask(what)
+		must(syscall.Mount("debugfs", "/sys/kernel/debug", "debugfs", 0, ""))
+		// What is younger than five seconds is not taken for lost.
+		time.Sleep(6 * time.Second)
+		for range 2 {
+			must(os.WriteFile("/sys/kernel/debug/kmemleak", []byte("scan"), 0))
+		}
+	case "hung":
+		ask(what)
+		time.Sleep(10 * time.Second)
 	default:
-		load("/trouble.ko", "what="+what)
+		ask(what)
 	}
+}
+
+// ask asks the kernel for trouble.
+func ask(what string) {
+	must(os.WriteFile("/sys/module/trouble/parameters/what", []byte(what), 0))
 }
 
 // run runs this program again, to do something that PID 1 would not survive.
@@ -132,17 +156,6 @@ func segfault() {
 	}
 	p := (*int)(nil)
 	*p = 1
-}
-
-func load(path, params string) {
-	f, err := os.Open(path)
-	must(err)
-	defer f.Close()
-	p, err := syscall.BytePtrFromString(params)
-	must(err)
-	if _, _, errno := syscall.Syscall(finitModule, f.Fd(), uintptr(unsafe.Pointer(p)), 0); errno != 0 {
-		fmt.Println("load", path+":", errno)
-	}
 }
 
 func kmsg(level string, lines ...string) {
