@@ -69,7 +69,8 @@ func (r *run) outcomeOf(b *boot, m vm.Machine, vo *vm.Outcome, tr *transcript, s
 		o.harness = &fault.Error{Kind: vo.Ending.Fault(), Err: fmt.Errorf("%s: %s", vo.Ending, vo.Detail)}
 	} else if vo.Ending != vm.Panic || !fatal {
 		// A panic is among the events; a hang or a silent end is not.
-		o.find(b, vo.Elapsed, join(b.names()), string(vo.Ending), "the kernel did not get to the end of the boot", vo.Detail, "")
+		o.find(b, vo.Elapsed, join(b.names()), string(vo.Ending), "the kernel did not get to the end of the boot",
+			strings.TrimSpace(vo.Detail+"\n\n"+vo.Backtraces), "")
 	}
 	return o
 }
