@@ -313,5 +313,8 @@ func (b *bisector) keep(why string) error {
 		b.sought.into(&b.result)
 	}
 	result := b.result
-	return b.update(func(rec *results.Record) { rec.Bisection = &result })
+	return b.update(func(rec *results.Record) {
+		rec.Bisection = &result
+		rec.Resume = nil // what comes next is not in the plan: a search is begun anew
+	})
 }

@@ -27,6 +27,10 @@ func Build(rec *results.Record) Document {
 		Checks:  b.checks(verdict, why),
 		Started: rec.Started,
 	}
+	if rec.Bisection != nil {
+		b.bisection(&d)
+		return d
+	}
 	d.Sections = append(d.Sections, b.problems()...)
 	d.Sections = append(d.Sections, b.findings())
 	for i, arch := range b.archs {
