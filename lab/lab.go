@@ -63,6 +63,9 @@ func (l *Lab) Run(ctx context.Context, req Request) (*results.Record, error) {
 		return nil, err
 	}
 	defer end()
+	if err := r.keepPlan(); err != nil {
+		return r.finish(err)
+	}
 	return r.finish(r.carryOut(ctx))
 }
 
@@ -103,7 +106,7 @@ func (l *Lab) beginWith(ctx context.Context, req Request, prepare func(context.C
 	if err := r.open(ctx, req); err != nil {
 		return nil, nil, err
 	}
-	return r, func() { release(); stop() }, nil
+	return r, func() { r.release(); release(); stop() }, nil
 }
 
 // run is one run on its way.
@@ -169,9 +172,6 @@ func (r *run) carryOut(ctx context.Context) error {
 func (r *run) finish(cause error) (*results.Record, error) {
 	r.recMu.Lock()
 	defer r.recMu.Unlock()
-	if r.release != nil {
-		defer r.release()
-	}
 	r.rec.Finished = r.Now().UTC()
 	if n := len(r.rec.Sittings); n > 0 {
 		r.rec.Sittings[n-1].Finished = r.rec.Finished
