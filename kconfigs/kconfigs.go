@@ -10,12 +10,16 @@ import (
 	"io/fs"
 )
 
-//go:embed *.config
+//go:embed *.config axis/*.config
 var files embed.FS
 
 // FS returns the fragments: base.config, ARCH.config, and those of which
 // configurations are made.
 func FS() embed.FS { return files }
+
+// Axis returns the names of the fragments that are laid over a configuration for
+// a kernel that is only built, in the order in which they are.
+func Axis(name string) []string { return []string{"axis/small.config", "axis/" + name + ".config"} }
 
 // Configs returns the names of the configurations.
 func Configs() []string { return []string{"measure", "debug", "faults", "btf", "numa"} }

@@ -109,6 +109,41 @@ func Load(fsys fs.FS, names ...string) ([]Fragment, error) {
 	return out, nil
 }
 
+// Override returns fragments without what over sets too, and over.
+func Override(fragments []Fragment, over Fragment) []Fragment {
+	sets := map[string]bool{}
+	for _, one := range over.Settings {
+		for s := &one; s != nil; s = s.Or {
+			sets[s.Name] = true
+		}
+	}
+	var out []Fragment
+	for _, f := range fragments {
+		kept := Fragment{Name: f.Name}
+		for _, one := range f.Settings {
+			if s := one.without(sets); s != nil {
+				kept.Settings = append(kept.Settings, *s)
+			}
+		}
+		out = append(out, kept)
+	}
+	return append(out, over)
+}
+
+// without returns what is left of the setting's alternatives, or nil.
+func (s *Setting) without(sets map[string]bool) *Setting {
+	if s == nil {
+		return nil
+	}
+	rest := s.Or.without(sets)
+	if sets[s.Name] {
+		return rest
+	}
+	own := *s
+	own.Or = rest
+	return &own
+}
+
 // Merge returns one configuration text that asks for everything the fragments
 // ask for. Two fragments that want different values of one option are an input
 // error that names both lines: silently letting one win would break the promise

@@ -242,3 +242,29 @@ func FuzzReadSymbols(f *testing.F) {
 		eval(expr, Effective{"A": "y"})
 	})
 }
+
+func TestOverride(t *testing.T) {
+	parse := func(name, text string) Fragment {
+		t.Helper()
+		f, err := Parse(name, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	base := parse("base", "CONFIG_A=y\nCONFIG_B=y or CONFIG_C=y\n# CONFIG_D is not set\n")
+	for _, tc := range []struct{ over, want string }{
+		{"# CONFIG_A is not set\n", "CONFIG_B=y\nCONFIG_C=y\n# CONFIG_D is not set\n# CONFIG_A is not set\n"},
+		{"# CONFIG_B is not set\n", "CONFIG_A=y\nCONFIG_C=y\n# CONFIG_D is not set\n# CONFIG_B is not set\n"},
+		{"CONFIG_C=m or CONFIG_B=m\nCONFIG_D=y\n", "CONFIG_A=y\nCONFIG_C=m\nCONFIG_B=m\nCONFIG_D=y\n"},
+		{"CONFIG_E=y\n", "CONFIG_A=y\nCONFIG_B=y\nCONFIG_C=y\n# CONFIG_D is not set\nCONFIG_E=y\n"},
+	} {
+		got, err := Merge(Override([]Fragment{base}, parse("over", tc.over)))
+		if err != nil || got != tc.want {
+			t.Errorf("over %q: %q, %v, want %q", tc.over, got, err, tc.want)
+		}
+	}
+	if len(base.Settings) != 3 || base.Settings[1].Or == nil {
+		t.Errorf("the fragment itself was changed: %+v", base)
+	}
+}
