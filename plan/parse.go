@@ -126,5 +126,5 @@ func (p prefixed) Unwrap() error { return p.err }
 
 func keys() []string {
 	return []string{"base", "arches", "config", "baseline", "candidate", "boots", "parallel", "seed", "vm", "cpus",
-		"memory_mib", "nodes", "accelerator", "variant", "name", "stack", "scenario", "programs", "steps", "hot", "rounds", "seconds"}
+		"memory_mib", "nodes", "accelerator", "tolerance", "variant", "name", "stack", "scenario", "programs", "steps", "hot", "rounds", "seconds"}
 }

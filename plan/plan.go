@@ -15,6 +15,7 @@ import (
 	"packtest/guest/wire"
 	"packtest/internal/fault"
 	"packtest/kconfigs"
+	"packtest/metric"
 )
 
 // Plan is what one run is to do. The zero value is no valid plan: start from
@@ -38,9 +39,12 @@ type Plan struct {
 	// Seed makes programs, sizes and orders repeatable.
 	Seed uint64 `toml:"seed"`
 
-	VM        VM         `toml:"vm"`
-	Variants  []Variant  `toml:"variant"`
-	Scenarios []Scenario `toml:"scenario"`
+	VM VM `toml:"vm"`
+	// Tolerances are how far a metric may move, by name, where it isn't the
+	// metric's own rule that says so.
+	Tolerances map[string]metric.Tolerance `toml:"tolerance"`
+	Variants   []Variant                   `toml:"variant"`
+	Scenarios  []Scenario                  `toml:"scenario"`
 }
 
 // VM is the machine that kernels are booted on.
@@ -216,6 +220,9 @@ func (p *Plan) Validate() error {
 	}
 	if p.VM.Nodes > 1 && p.Config != nodesConfig {
 		return fault.Inputf("vm.nodes is %d, of which kernels of the configuration %s know nothing: config must be %s", p.VM.Nodes, p.Config, nodesConfig)
+	}
+	if err := p.validateTolerances(); err != nil {
+		return err
 	}
 	return p.validateScenarios()
 }

@@ -5,6 +5,8 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +19,9 @@ func (p *Plan) TOML() string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	about := func(text string) {
 		for _, l := range strings.Split(text, "\n") {
-			line("# %s", l)
+			for _, l := range wrap(l, commentColumns) {
+				line("# %s", l)
+			}
 		}
 	}
 	about(fmt.Sprintf("What packtest runs: packtest run --plan %s\nWhat is left out is as packtest has it; a list that is given replaces its list.", FileName))
@@ -48,6 +52,20 @@ func (p *Plan) TOML() string {
 	about("One of " + strings.Join(Accelerators(), ", ") + ".")
 	line("accelerator = %s", quote(p.VM.Accelerator))
 	line("")
+	about("How far a metric may move before it is worse: a percentage of the baseline's\nvalue, or a number in the metric's unit. What stands here holds anyway.")
+	if len(p.Tolerances) == 0 {
+		about("[tolerance]\n" + usualTolerances)
+	} else {
+		line("[tolerance]")
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Tolerances)) {
+		t := string(p.Tolerances[name])
+		if strings.HasSuffix(t, "%") {
+			t = quote(t)
+		}
+		line("%s = %s", name, t)
+	}
+	line("")
 	about("Variants: a name, and the series that stand on the base, in order. An element\nis \"nopack\" or \"bpf-prog-pack\", which packtest carries, the path of a folder of\npatches or of an mbox (beginning with ./ or /), or \"range:BASE..HEAD\" in the\nbase's tree. Without a stack it is the base as it is.")
 	for _, v := range p.Variants {
 		line("[[variant]]")
@@ -57,7 +75,7 @@ func (p *Plan) TOML() string {
 		}
 		line("")
 	}
-	about("Scenarios, run in this order: " + strings.Join(Scenarios()[:5], ", ") + ",\n" + strings.Join(Scenarios()[5:], ", ") + ".\nsoak goes on for a time: seconds = 600. load takes programs, directmap steps: numbers of programs.\nitlb takes both and how many are hot; its steps are numbers of hot programs.")
+	about("Scenarios, run in this order: " + strings.Join(Scenarios(), ", ") + ".\nsoak goes on for a time: seconds = 600. load takes programs, directmap steps: numbers of programs.\nitlb takes both and how many are hot; its steps are numbers of hot programs.")
 	for i, s := range p.Scenarios {
 		if i > 0 {
 			line("")
@@ -81,6 +99,23 @@ func (p *Plan) TOML() string {
 		}
 	}
 	return b.String()
+}
+
+// commentColumns is how long a comment's lines may be.
+const commentColumns = 98
+
+// wrap breaks a line between words into lines of at most w bytes.
+func wrap(line string, w int) []string {
+	var lines []string
+	for len(line) > w {
+		at := strings.LastIndexByte(line[:w+1], ' ')
+		if at < 0 {
+			break
+		}
+		lines = append(lines, line[:at])
+		line = line[at+1:]
+	}
+	return append(lines, line)
 }
 
 // quote writes a string as TOML has it. JSON's escapes are TOML's too.

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"packtest/metric"
 )
 
 // A written plan is the plan, when it is read back.
@@ -18,6 +20,7 @@ func TestTOML(t *testing.T) {
 	mine.Arches, mine.Config, mine.Boots, mine.Parallel, mine.Seed = []string{"s390x"}, "debug", 9, 3, 1<<62
 	mine.TestOnly([]Variant{{Name: "v6", Stack: []string{`/tmp/a"b\c.mbox`, "range:origin/master..mine"}}})
 	mine.Scenarios = []Scenario{{Name: "load", Programs: 7}, {Name: "directmap", Steps: []int{0, 5}}}
+	mine.Tolerances = map[string]metric.Tolerance{"jit_pages": "2.5 %", "directmap_4k": "4194304"}
 	for name, p := range map[string]*Plan{"default": Default(), "mine": mine} {
 		text := p.TOML()
 		got, err := Parse(text, name)
