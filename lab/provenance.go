@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"packtest/internal/proc"
+	"packtest/kernel/series"
 	"packtest/results"
 )
 
@@ -36,11 +37,7 @@ func provenance(ctx context.Context, version string, prep *prepared, req Request
 				continue
 			}
 			seen[s.Hash] = true
-			rs := results.Series{Name: s.Name, Title: s.Title, SHA256: s.Hash, BaseCommit: s.BaseCommit}
-			for _, patch := range s.Patches {
-				rs.Patches = append(rs.Patches, patch.Name)
-			}
-			p.Series = append(p.Series, rs)
+			p.Series = append(p.Series, seriesRecord(s))
 		}
 	}
 	sort.Slice(p.Series, func(i, j int) bool { return p.Series[i].Name < p.Series[j].Name })
@@ -50,6 +47,14 @@ func provenance(ctx context.Context, version string, prep *prepared, req Request
 		}
 	}
 	return p
+}
+
+func seriesRecord(s series.Series) results.Series {
+	rs := results.Series{Name: s.Name, Title: s.Title, SHA256: s.Hash, BaseCommit: s.BaseCommit}
+	for _, patch := range s.Patches {
+		rs.Patches = append(rs.Patches, patch.Name)
+	}
+	return rs
 }
 
 func host() results.Host {

@@ -200,15 +200,18 @@ func TestCarriedFragments(t *testing.T) {
 			}
 		}
 	}
-	entries, err := fs.ReadDir(kconfigs.FS(), ".")
+	err := fs.WalkDir(kconfigs.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(kconfigs.FS(), name)
+		if !strings.HasPrefix(string(b), "# SPDX-License-Identifier: GPL-2.0-or-later\n") {
+			t.Errorf("%s has no licence line", name)
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, e := range entries {
-		b, _ := fs.ReadFile(kconfigs.FS(), e.Name())
-		if !strings.HasPrefix(string(b), "# SPDX-License-Identifier: GPL-2.0-or-later\n") {
-			t.Errorf("%s has no licence line", e.Name())
-		}
 	}
 }
 
