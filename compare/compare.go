@@ -173,7 +173,7 @@ func Between(rec *results.Record, base, head string) Comparison {
 			judgeExact(&c.Changes[i])
 		}
 	}
-	judgeNoisy(c.Changes)
+	judgeNoisy(rec, c.Changes)
 	for i := range c.Changes {
 		weigh(rec, base, head, &c.Changes[i])
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/perf/benchmath"
 
 	"packtest/metric"
+	"packtest/results"
 )
 
 // alpha is the chance, over all noisy metrics of one comparison that are judged,
@@ -20,7 +21,7 @@ const alpha = 0.05
 // that the Mann-Whitney U test says so after Holm's correction and that the
 // medians are further apart than the tolerance. Metrics that are only shown are
 // corrected among themselves: they must not cost the judged ones their chance.
-func judgeNoisy(list []Change) {
+func judgeNoisy(rec *results.Record, list []Change) {
 	var judged, shown []*Change
 	for i := range list {
 		switch c := &list[i]; {
@@ -31,12 +32,12 @@ func judgeNoisy(list []Change) {
 			shown = append(shown, c)
 		}
 	}
-	judgeFamily(judged)
-	judgeFamily(shown)
+	judgeFamily(rec, judged)
+	judgeFamily(rec, shown)
 }
 
 // judgeFamily judges metrics that are corrected together.
-func judgeFamily(tested []*Change) {
+func judgeFamily(rec *results.Record, tested []*Change) {
 	for _, c := range tested {
 		p := uTest(c.Base, c.Head)
 		e := cliff(c.Base, c.Head)
@@ -49,7 +50,7 @@ func judgeFamily(tested []*Change) {
 	}
 	holm(tested)
 	for _, c := range tested {
-		judgeTested(c, len(tested))
+		judgeTested(c, ruleOf(rec, c.Metric, false), len(tested))
 	}
 }
 
@@ -95,26 +96,24 @@ func holm(tested []*Change) {
 	}
 }
 
-func judgeTested(c *Change, family int) {
-	r := rule(c.Metric)
-	apart := relative(c)
+func judgeTested(c *Change, r Rule, family int) {
 	n := min(len(c.Base), len(c.Head))
 	enough := enoughFor(alpha / float64(family))
 	switch {
 	case smallestP(len(c.Base), len(c.Head)) > alpha:
 		c.Verdict = Inconclusive
 		c.Why = fmt.Sprintf("%s; at least %s needed to tell", count(n, "value"), count(enough, "value")+" a side")
-	case *c.P <= alpha && apart > r.Tolerance:
+	case *c.P <= alpha && !r.tolerates(c):
 		way, word := metric.Lower, "lower"
 		if *c.Delta > 0 {
 			way, word = metric.Higher, "higher"
 		}
 		c.Verdict, c.Why = direction(c.Better, way), fmt.Sprintf("%s, p=%.3f", word, *c.P)
-	case apart <= r.Tolerance:
-		c.Verdict, c.Why = Same, fmt.Sprintf("within %g %%", r.Tolerance*100)
+	case r.tolerates(c):
+		c.Verdict, c.Why = Same, "within "+r.toleranceText(c.Unit)
 	default:
 		c.Verdict = Inconclusive
-		c.Why = fmt.Sprintf("medians more than %g %% apart, but p=%.2f", r.Tolerance*100, *c.P)
+		c.Why = fmt.Sprintf("medians more than %s apart, but p=%.2f", r.toleranceText(c.Unit), *c.P)
 		switch do := wouldDo(*c.Effect, alpha/float64(family)); {
 		case do == 0:
 			c.Why += "; so alike that more values would hardly tell"

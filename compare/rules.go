@@ -3,8 +3,12 @@
 package compare
 
 import (
+	"fmt"
+	"math"
 	"slices"
 	"strings"
+
+	"packtest/results"
 )
 
 // Gate says whether a metric takes part in the run's verdict.
@@ -29,9 +33,10 @@ type Rule struct {
 	// metric that got better or worse does not weigh; SlackShare is the same as
 	// a fraction of the baseline's value. The larger of the two holds.
 	Slack, SlackShare float64
+	slackBy           string // whose slack that is
 	// Tolerance is the relative difference up to which a noisy metric is the
-	// same: 0.1 is ten per cent.
-	Tolerance float64
+	// same, 0.1 being ten per cent; or else the difference in the metric's unit.
+	Tolerance, ToleranceUnits float64
 	// FactorTCG is how many times larger or smaller a noisy metric must be to
 	// weigh if it was timed under TCG.
 	FactorTCG float64
@@ -122,8 +127,37 @@ func Rules() []Rule {
 	}, itlbRules()...)
 }
 
+// tolerates tells whether a noisy metric has moved no further than the rule
+// allows.
+func (r Rule) tolerates(c *Change) bool {
+	return relative(c) <= r.Tolerance || math.Abs(*c.Delta) <= r.ToleranceUnits
+}
+
+// toleranceText says up to where a noisy metric is the same.
+func (r Rule) toleranceText(unit string) string {
+	if r.ToleranceUnits > 0 {
+		return fmt.Sprintf("%g %s", r.ToleranceUnits, unit)
+	}
+	return fmt.Sprintf("%g %%", r.Tolerance*100)
+}
+
 // Judges tells whether a metric takes part in the verdict.
 func Judges(metric string) bool { return rule(metric).Gate == Judged }
+
+// ruleOf returns the rule of a metric in a run, whose plan may have a tolerance
+// for it in the place of the rule's own.
+func ruleOf(rec *results.Record, metric string, exact bool) Rule {
+	r := rule(metric)
+	t, ok := rec.Tolerances[metric]
+	switch {
+	case !ok:
+	case exact:
+		r.Slack, r.SlackShare, r.slackBy = t.Absolute(), t.Share(), "the plan"
+	default:
+		r.Tolerance, r.ToleranceUnits = t.Share(), t.Absolute()
+	}
+	return r
+}
 
 // rule returns the rule of a metric. One that the catalogue lacks is shown.
 func rule(metric string) Rule {

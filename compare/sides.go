@@ -93,8 +93,29 @@ func (m merger) unlike() []string {
 				differ(what+" on "+arch, x[what], y[what])
 			}
 		}
+		if m.sameSource(arch) {
+			differ("effective kernel configuration on "+arch+", of the same source", m.a.config(arch), m.b.config(arch))
+		}
 	}
 	return list
+}
+
+// sameSource tells whether the sides' kernels were built in two runs from one
+// source by one compiler, so that nothing but what was asked of them can make
+// their configurations differ.
+func (m merger) sameSource(arch string) bool {
+	x, y := cell(m.a.Rec, arch, m.a.Variant), cell(m.b.Rec, arch, m.b.Variant)
+	tool := "gcc-" + arch
+	return m.a.Rec.ID != m.b.Rec.ID && x != nil && y != nil && x.Commit != "" && x.Commit == y.Commit &&
+		m.a.Rec.Provenance.Tools[tool] == m.b.Rec.Provenance.Tools[tool]
+}
+
+// config identifies the side's effective configuration; "" if it is not known.
+func (s Side) config(arch string) string {
+	if c := cell(s.Rec, arch, s.Variant); c != nil {
+		return c.ConfigSHA256[:min(12, len(c.ConfigSHA256))]
+	}
+	return ""
 }
 
 func orUnknown(s string) string {
@@ -115,7 +136,7 @@ func (s Side) machine(arch string) map[string]string {
 		// A kept boot ran on another day's machine, and delivers no time.
 		if b.Arch == arch && b.Variant == from && !b.Kept {
 			m["boots"] = "some"
-			m["QEMU"] = b.QEMU
+			m["QEMU"], m["parameters"] = b.QEMU, b.Cmdline
 			m["CPUs of the VM"], m["memory of the VM"] = fmt.Sprint(b.CPUs), fmt.Sprintf("%d MiB", b.MemoryMiB)
 			break
 		}
@@ -136,7 +157,7 @@ func (m merger) record() *results.Record {
 	rec := &results.Record{
 		Schema: results.Schema, Seed: m.b.Rec.Seed, Started: m.b.Rec.Started, Finished: m.b.Rec.Finished,
 		ID:       fmt.Sprintf("compare %s:%s %s:%s", m.a.Rec.ID, m.a.Variant, m.b.Rec.ID, m.b.Variant),
-		Baseline: nameA, Candidate: nameB,
+		Baseline: nameA, Candidate: nameB, Tolerances: m.b.Rec.Tolerances,
 		Provenance: m.provenance(),
 		Notes:      m.notes(),
 	}
@@ -170,41 +191,21 @@ func (s Side) into(rec *results.Record, name string, m merger) {
 			rec.Planned = append(rec.Planned, p)
 		}
 	}
-	// The values of a kernel that was not booted, its image being another's, are
-	// that one's.
-	ours := func(arch, variant string) bool {
-		return slices.Contains(m.archs, arch) && variant == Source(s.Rec, arch, s.Variant)
-	}
 	for _, c := range s.Rec.Cells {
 		if slices.Contains(m.archs, c.Arch) && c.Variant == s.Variant {
 			c.Variant, c.SameAs = name, ""
 			rec.Cells = append(rec.Cells, c)
 		}
 	}
-	for _, b := range s.Rec.Boots {
-		if ours(b.Arch, b.Variant) {
-			b.Variant = name
-			rec.Boots = append(rec.Boots, b)
-		}
+	// The values of a kernel that was not booted, its image being another's, are
+	// that one's.
+	ours := func(arch, variant string) bool {
+		return slices.Contains(m.archs, arch) && variant == Source(s.Rec, arch, s.Variant)
 	}
-	for _, f := range s.Rec.Findings {
-		if ours(f.Arch, f.Variant) {
-			f.Variant = name
-			rec.Findings = append(rec.Findings, f)
-		}
-	}
-	for _, l := range s.Rec.Layouts {
-		if ours(l.Arch, l.Variant) {
-			l.Variant = name
-			rec.Layouts = append(rec.Layouts, l)
-		}
-	}
-	for _, u := range s.Rec.Unmeasured {
-		if ours(u.Arch, u.Variant) {
-			u.Variant = name
-			rec.Unmeasured = append(rec.Unmeasured, u)
-		}
-	}
+	rec.Boots = take(rec.Boots, s.Rec.Boots, name, ours, func(b *results.Boot) (string, *string) { return b.Arch, &b.Variant })
+	rec.Findings = take(rec.Findings, s.Rec.Findings, name, ours, func(f *results.Finding) (string, *string) { return f.Arch, &f.Variant })
+	rec.Layouts = take(rec.Layouts, s.Rec.Layouts, name, ours, func(l *results.Layout) (string, *string) { return l.Arch, &l.Variant })
+	rec.Unmeasured = take(rec.Unmeasured, s.Rec.Unmeasured, name, ours, func(u *results.Unmeasured) (string, *string) { return u.Arch, &u.Variant })
 	for _, v := range s.Rec.Samples {
 		if !ours(v.Arch, v.Variant) || v.Scenario != "boot" && !m.shared(v.Arch, v.Scenario) {
 			continue
@@ -217,6 +218,18 @@ func (s Side) into(rec *results.Record, name string, m merger) {
 		}
 		rec.Samples = append(rec.Samples, v)
 	}
+}
+
+// take appends to a list what is ours of another, under the variant's new name;
+// at tells where an element is from.
+func take[T any](to, from []T, name string, ours func(arch, variant string) bool, at func(*T) (arch string, variant *string)) []T {
+	for _, x := range from {
+		if arch, variant := at(&x); ours(arch, *variant) {
+			*variant = name
+			to = append(to, x)
+		}
+	}
+	return to
 }
 
 // provenance is b's, with what is a's beside it where the two differ.
@@ -254,6 +267,13 @@ func (m merger) notes() []string {
 	differ("the host", fmt.Sprintf("%s, %d CPUs", p.Host.CPU, p.Host.CPUs), fmt.Sprintf("%s, %d CPUs", q.Host.CPU, q.Host.CPUs))
 	for _, arch := range m.archs {
 		differ("the compiler for "+arch, p.Tools["gcc-"+arch], q.Tools["gcc-"+arch])
+		differ("the effective kernel configuration on "+arch, m.a.config(arch), m.b.config(arch))
+		if x, y := m.a.machine(arch), m.b.machine(arch); x["boots"] != "" && y["boots"] != "" {
+			differ("what the kernel was told on "+arch, x["parameters"], y["parameters"])
+		}
+	}
+	if !maps.Equal(m.a.Rec.Tolerances, m.b.Rec.Tolerances) {
+		list = append(list, fmt.Sprintf("the plans' tolerances differ, and those of %s hold", m.b))
 	}
 	for _, s := range []Side{m.a, m.b} {
 		out := map[string]bool{}

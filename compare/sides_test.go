@@ -3,10 +3,12 @@
 package compare
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	faults "packtest/internal/fault"
+	"packtest/metric"
 	"packtest/results"
 )
 
@@ -48,6 +50,33 @@ func TestSides(t *testing.T) {
 			images(b)
 			b.Planned = filterPlanned(b.Planned, "x86_64")
 		}, "pack", "pack", "pack@A", "pack@B", results.Pass, "only pack of a has it: load on s390x"},
+		{"another configuration of another source", func(a, b *results.Record) {
+			images(b)
+			configs(a, "aaaa", "one")
+			configs(b, "bbbb", "two")
+		}, "pack", "pack", "pack@A", "pack@B", results.Pass, "the effective kernel configuration on s390x differs: aaaa and bbbb"},
+		{"another configuration by another compiler", func(a, b *results.Record) {
+			images(b)
+			configs(a, "aaaa", "one")
+			configs(b, "bbbb", "one")
+			b.Provenance.Tools = map[string]string{"gcc-s390x": "13", "gcc-x86_64": "13"}
+		}, "pack", "pack", "pack@A", "pack@B", results.Pass, "the compiler for s390x differs"},
+		{"two sides of one run, one of which has an option of its own", func(a, b *results.Record) {
+			*b = *a
+			configs(a, "aaaa", "one")
+			a.Cells[0].ConfigSHA256 = "bbbb"
+		}, "nopack", "pack", "nopack", "pack", results.Improved, "the effective kernel configuration on x86_64 differs"},
+		{"other parameters", func(a, b *results.Record) {
+			images(b)
+			for i := range b.Boots {
+				b.Boots[i].Cmdline = "quiet"
+			}
+		}, "pack", "pack", "pack@A", "pack@B", results.Pass, "what the kernel was told on s390x differs: unknown and quiet"},
+		{"other tolerances", func(a, b *results.Record) {
+			images(b)
+			set(b, "pack", "jit_pages", 60)
+			b.Tolerances = map[string]metric.Tolerance{"jit_pages": "1000"}
+		}, "pack", "pack", "pack@A", "pack@B", results.Pass, "those of pack of b hold"},
 		{"a finding that was there before", func(a, b *results.Record) {
 			images(b)
 			for _, r := range []*results.Record{a, b} {
@@ -135,6 +164,10 @@ func TestSidesRefuse(t *testing.T) {
 				b.Cells[i].Config = "debug"
 			}
 		}, "pack", "pack", "kernel configuration on s390x: measure and debug"},
+		{"effective config", func(a, b *results.Record) {
+			configs(a, "aaaa", "one")
+			configs(b, "bbbb", "one")
+		}, "pack", "pack", "effective kernel configuration on s390x, of the same source: aaaa and bbbb"},
 		{"QEMU", func(a, b *results.Record) {
 			for i := range b.Boots {
 				b.Boots[i].QEMU = "9.0.0"
@@ -167,6 +200,15 @@ func TestSidesRefuse(t *testing.T) {
 func images(rec *results.Record) {
 	for i := range rec.Cells {
 		rec.Cells[i].Image += "'"
+	}
+}
+
+// configs gives every kernel of rec an effective configuration, and the commit it
+// was built from.
+func configs(rec *results.Record, sum, commit string) {
+	rec.Cells = slices.Clone(rec.Cells)
+	for i := range rec.Cells {
+		rec.Cells[i].ConfigSHA256, rec.Cells[i].Commit = sum, commit
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // not proved what it should have. Timings are a boot or two short more often
 // than not, and count only where they say something.
 func weigh(rec *results.Record, base, head string, c *Change) {
-	r := rule(c.Metric)
+	r := ruleOf(rec, c.Metric, c.Exact)
 	if r.Gate != Judged {
 		return
 	}
@@ -26,7 +26,7 @@ func weigh(rec *results.Record, base, head string, c *Change) {
 	case Better, Worse:
 		c.Weighs = math.Abs(*c.Delta) > max(r.Slack, r.SlackShare*math.Abs(*c.BaseCentre))
 		if !c.Weighs {
-			c.Why += ", by no more than the rule allows either way"
+			c.Why += ", by no more than " + orElse(r.slackBy, "the rule") + " allows either way"
 		}
 	case Missing:
 		c.Weighs = true

@@ -104,7 +104,7 @@ func (s *sought) judgeMetric(p *plan.Plan, variant string, base, look []*outcome
 	if unclear := incomplete(s.arch, variant, look, p); unclear != "" {
 		return false, unclear
 	}
-	rec := &results.Record{Baseline: p.Baseline, Candidate: variant, Provenance: results.Provenance{Accelerator: accel}}
+	rec := &results.Record{Baseline: p.Baseline, Candidate: variant, Tolerances: p.Tolerances, Provenance: results.Provenance{Accelerator: accel}}
 	for _, o := range slices.Concat(base, look) {
 		rec.Samples = mergeSamples(rec.Samples, o.Samples)
 	}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -80,6 +81,9 @@ func (l *Lab) beginWith(ctx context.Context, req Request, prepare func(context.C
 	if err := req.Plan.Validate(); err != nil {
 		return nil, nil, err
 	}
+	if err := checkTolerances(req.Plan); err != nil {
+		return nil, nil, err
+	}
 	stop := l.listen()
 	defer func() {
 		if err != nil {
@@ -107,6 +111,16 @@ func (l *Lab) beginWith(ctx context.Context, req Request, prepare func(context.C
 		return nil, nil, err
 	}
 	return r, func() { r.release(); release(); stop() }, nil
+}
+
+// checkTolerances refuses a tolerance of a metric that can't be worse.
+func checkTolerances(p *plan.Plan) error {
+	for _, name := range slices.Sorted(maps.Keys(p.Tolerances)) {
+		if !compare.Judges(name) {
+			return fault.WithHint(fault.Inputf("tolerance: %s does not weigh in the verdict, whatever it does", name), "docs/metrics.md says which metrics are judged")
+		}
+	}
+	return nil
 }
 
 // run is one run on its way.
@@ -144,7 +158,7 @@ func (r *run) open(ctx context.Context, req Request) error {
 		Schema: results.Schema, ID: id, Started: started,
 		Verdict: results.Interrupted, Why: "the run has not ended",
 		Command: req.Command, Seed: r.plan.Seed,
-		Baseline: r.plan.Baseline, Candidate: r.plan.Candidate,
+		Baseline: r.plan.Baseline, Candidate: r.plan.Candidate, Tolerances: r.plan.Tolerances,
 		Provenance: provenance(ctx, r.Version, r.prep, req),
 		Planned:    planned(r.plan),
 		Notes:      append([]string(nil), r.prep.notes...),

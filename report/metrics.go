@@ -4,6 +4,7 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -124,7 +125,28 @@ func (b *builder) signs() []Block {
 	if len(detail) > 0 {
 		blocks = append(blocks, Para{Text: strings.Join(detail, "; ") + ".", Tone: Muted, Detail: true})
 	}
+	if t := b.tolerances(); t != "" {
+		blocks = append(blocks, Para{Text: t, Tone: Muted})
+	}
 	return blocks
+}
+
+// tolerances says how far metrics may move by the plan; "" if it doesn't say.
+func (b *builder) tolerances() string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(b.rec.Tolerances)) {
+		t := b.rec.Tolerances[name]
+		d, _ := metric.Lookup(name)
+		if t.Absolute() > 0 {
+			list = append(list, name+" "+Quantity(d.Unit, t.Absolute()))
+		} else {
+			list = append(list, name+" "+string(t))
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return "By the plan these may move either way, and it does not weigh: " + strings.Join(list, ", ") + "."
 }
 
 // use notes that a sign stands in a table, and whether the text form shows it.

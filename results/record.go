@@ -57,6 +57,8 @@ type Record struct {
 	Sittings   []Sitting    `json:"sittings,omitempty"` // of a run that was resumed; one that was not had one
 	Against    *Against     `json:"against,omitempty"`
 	Bisection  *Bisection   `json:"bisection,omitempty"`
+	// Tolerances are how far a metric may move where the plan says so.
+	Tolerances map[string]metric.Tolerance `json:"tolerances,omitempty"`
 	// Check is set if the run looked at a series patch by patch.
 	Check *Check `json:"check,omitempty"`
 }
