@@ -36,6 +36,9 @@ func Judge(rec *results.Record) (results.Verdict, string) {
 	if rec.Bisection != nil {
 		return judgeBisection(rec)
 	}
+	if rec.Check != nil {
+		return judgeCheck(rec)
+	}
 	problems := Audit(rec)
 	guilty, guiltyWhy := kernelAtFault(rec, problems)
 	switch {

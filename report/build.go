@@ -27,6 +27,10 @@ func Build(rec *results.Record) Document {
 		Checks:  b.checks(verdict, why),
 		Started: rec.Started,
 	}
+	if rec.Check != nil {
+		b.checked(&d)
+		return d
+	}
 	if rec.Bisection != nil {
 		b.bisection(&d)
 		return d
