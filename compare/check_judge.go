@@ -84,7 +84,7 @@ func reservations(rec *results.Record, all []Checked) string {
 		parts = append(parts, fmt.Sprintf("checkpatch has remarks on %d", noted))
 	}
 	if inherited > 0 {
-		parts = append(parts, count(inherited, "check")+" failed as they do without the series")
+		parts = append(parts, count(inherited, "check")+" failed as without the series")
 	}
 	for _, g := range rec.Check.NotMeasured {
 		parts = append(parts, "not measured: "+string(g.Kind))
