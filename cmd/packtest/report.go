@@ -3,12 +3,10 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"golang.org/x/term"
 
@@ -53,36 +51,6 @@ func (c *reportCmd) Run(w *world) error {
 		return exitCode(code)
 	}
 	return nil
-}
-
-// historyCmd is `packtest history`.
-type historyCmd struct{}
-
-// Help is shown by --help.
-func (historyCmd) Help() string { return "Example:\n  packtest history" }
-
-// Run lists the runs, oldest first.
-func (c *historyCmd) Run(w *world) error {
-	store := results.NewStore(w.resultsDir)
-	ids, err := store.IDs()
-	if err != nil {
-		return err
-	}
-	if len(ids) == 0 {
-		fmt.Fprintf(w.stderr, "packtest: no runs in %s\n", w.resultsDir)
-		return nil
-	}
-	tw := tabwriter.NewWriter(w.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "ID\tVERDICT\tFINDINGS\tBASE\tWHY")
-	for _, id := range ids {
-		rec, err := store.Load(id)
-		if err != nil {
-			fmt.Fprintf(tw, "%s\tunreadable\t\t\t%v\n", id, err)
-			continue
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\n", rec.ID, rec.Verdict, len(rec.Findings), rec.Provenance.Base.Version, rec.Why)
-	}
-	return tw.Flush()
 }
 
 // render writes a record's report; colour is for text on a terminal.

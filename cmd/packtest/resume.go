@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"packtest/compare"
+	"packtest/internal/fault"
+	"packtest/lab"
+	"packtest/results"
+)
+
+// resumeCmd is `packtest resume`.
+type resumeCmd struct {
+	ID       string `arg:"" optional:"" help:"A run's ID; without one, the newest that has not ended."`
+	Format   string `help:"Format of the report on standard output: ${formats}." default:"text" placeholder:"FORMAT"`
+	Progress string `help:"Progress on standard error: auto, plain lines, or json for one object a line." default:"auto" enum:"auto,plain,json"`
+}
+
+// Help is shown by --help.
+func (resumeCmd) Help() string {
+	return `Goes on with a run that was interrupted, killed, or failed for no fault of a
+kernel's: what was built and booted is not made again, and the record says what
+was made when. A run that has ended is shown as it is.
+
+Examples:
+  packtest resume
+  packtest resume 20260102-030405
+
+A run whose plan, packtest, kernels, QEMU or host have changed is refused.
+
+Exit code: as packtest run; 2 if the run can't be resumed.`
+}
+
+// Run resumes the run and prints its report.
+func (c *resumeCmd) Run(w *world) error {
+	if err := checkFormat(c.Format); err != nil {
+		return err
+	}
+	store := results.NewStore(w.resultsDir)
+	id := c.ID
+	if id == "" {
+		var err error
+		if id, err = newestUnended(store); err != nil {
+			return err
+		}
+	}
+	before, err := store.Load(id)
+	if err != nil {
+		return err
+	}
+	if in, err := store.Load(before.ID); err != nil || in.ID != before.ID {
+		return fault.WithHint(fault.Inputf("the run %s is not in %s", before.ID, w.resultsDir), "--results names the folder of the runs")
+	}
+	if left, _ := lab.Unfinished(before); left == 0 && before.Verdict != results.Interrupted && !before.Finished.IsZero() {
+		fmt.Fprintf(w.stderr, "packtest: the run %s has ended; there is nothing to go on with\n", before.ID)
+		return w.show(before, c.Format)
+	}
+	return w.reported(c.Format, c.Progress, func(listen func(lab.Event)) (*results.Record, error) {
+		l, err := w.newLab()
+		if err != nil {
+			return nil, err
+		}
+		l.Events = listen
+		return l.Resume(w.ctx, before.ID, append([]string{"packtest"}, w.args...))
+	})
+}
+
+// show prints a record's report and returns its exit code.
+func (w *world) show(rec *results.Record, format string) error {
+	if err := render(w.stdout, format, rec, colourful(w.stdout)); err != nil {
+		return err
+	}
+	if code := compare.ExitCode(rec.Verdict); code != 0 {
+		return exitCode(code)
+	}
+	return nil
+}
+
+// newestUnended returns the ID of the newest run that was cut short.
+func newestUnended(store *results.Store) (string, error) {
+	list, _, err := store.History()
+	if err != nil {
+		return "", err
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		if s := list[i]; !s.Removed && s.Unreadable == "" && s.Verdict == results.Interrupted {
+			return s.ID, nil
+		}
+	}
+	return "", fault.WithHint(fault.Inputf("no run was interrupted"), "packtest history lists the runs; packtest resume ID goes on with one of them")
+}
+
+// howToResume returns the command that goes on with a run; "" if nothing does.
+func (w *world) howToResume(rec *results.Record) string {
+	if left, _ := lab.Unfinished(rec); left == 0 {
+		return ""
+	}
+	words := []string{"packtest", "resume", rec.ID}
+	if w.resultsDir != "results" {
+		words = append(words, "--results", w.resultsDir)
+	}
+	if w.cacheDir != "" {
+		words = append(words, "--cache", w.cacheDir)
+	}
+	for i, s := range words {
+		words[i] = shellWord(s)
+	}
+	return strings.Join(words, " ")
+}
+
+// shellWord quotes a word for a shell where it needs that.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=@%+,", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
