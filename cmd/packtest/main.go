@@ -54,6 +54,9 @@ func interruptible(parent context.Context, stderr io.Writer) (context.Context, f
 type cli struct {
 	Init    initCmd    `cmd:"" help:"Write a plan file with comments."`
 	Run     runCmd     `cmd:"" help:"Build the kernels, boot them, measure and compare."`
+	Resume  resumeCmd  `cmd:"" help:"Go on with a run that was cut short."`
+	Nightly nightlyCmd `cmd:"" help:"A run, what changed since the last good one, and a page of trends."`
+	Bisect  bisectCmd  `cmd:"" help:"Find the patch of a series that brings a finding or a regression."`
 	Report  reportCmd  `cmd:"" help:"Show a run again, in any format."`
 	Compare compareCmd `cmd:"" help:"Compare two runs, or two sides of one."`
 	History historyCmd `cmd:"" help:"List the runs."`

@@ -22,7 +22,10 @@ type listener interface {
 	event(lab.Event)
 	// close puts the terminal right, before anything else is written.
 	close()
+	// ended and failed are the last word: that what was begun came to its end, or
+	// what kept it from that. rec is nil if there is no record.
 	ended(dir string, rec *results.Record, code int)
+	failed(dir string, rec *results.Record, err error)
 }
 
 // newListener shows progress as mode says: json, plain lines, or whatever
@@ -30,7 +33,7 @@ type listener interface {
 func newListener(mode string, stderr io.Writer) listener {
 	switch mode {
 	case "json":
-		return &jsonProgress{out: stderr, shown: map[string]time.Time{}}
+		return &jsonProgress{out: stderr, shown: map[string]time.Time{}, now: time.Now}
 	case "plain":
 		return newProgress(struct{ io.Writer }{stderr}) // no terminal
 	}
@@ -135,6 +138,9 @@ func (p *progress) close() {
 func (p *progress) ended(dir string, _ *results.Record, _ int) {
 	fmt.Fprintf(p.out, "\npacktest: %s: record.json, report.txt, report.html, consoles and configs\n", dir)
 }
+
+// failed says nothing: the error itself is about to be.
+func (p *progress) failed(string, *results.Record, error) {}
 
 // line prints "[ 12s] build s390x pack: ...".
 func (p *progress) line(e lab.Event, text string) {

@@ -8,16 +8,18 @@ import (
 	"io"
 	"time"
 
+	"packtest/internal/fault"
 	"packtest/lab"
 	"packtest/results"
 )
 
-// jsonProgress writes a run's events as JSON Lines, for CI. What else goes to
-// standard error, such as an error message, is no JSON and does not begin with
-// a brace.
+// jsonProgress writes a run's events as JSON Lines, for CI. The last line has the
+// exit code, however the run ended. What else goes to standard error, such as an
+// error message, is no JSON and does not begin with a brace.
 type jsonProgress struct {
 	out   io.Writer
 	shown map[string]time.Time // when a thing that goes on was last written
+	now   func() time.Time
 }
 
 // progressLine is one line. Fields are added freely and keep their meaning.
@@ -63,6 +65,15 @@ func (p *jsonProgress) close() {}
 func (p *jsonProgress) ended(dir string, rec *results.Record, code int) {
 	p.write(progressLine{Time: rec.Finished, Stage: "run", State: string(lab.Finished), Text: rec.Why, ID: rec.ID, Folder: dir,
 		Verdict: string(rec.Verdict), ExitCode: &code})
+}
+
+func (p *jsonProgress) failed(dir string, rec *results.Record, err error) {
+	code := fault.Of(err).ExitCode()
+	l := progressLine{Time: p.now().UTC(), Stage: "run", State: string(lab.Failed), Text: err.Error(), Folder: dir, ExitCode: &code}
+	if rec != nil {
+		l.ID, l.Verdict = rec.ID, string(rec.Verdict)
+	}
+	p.write(l)
 }
 
 func (p *jsonProgress) write(l progressLine) {

@@ -23,6 +23,13 @@ import (
 
 // runCmd is `packtest run`.
 type runCmd struct {
+	runFlags
+	Format   string `help:"Format of the report on standard output: ${formats}." default:"text" placeholder:"FORMAT"`
+	Progress string `help:"Progress on standard error: auto, plain lines, or json for one object a line." default:"auto" enum:"auto,plain,json"`
+}
+
+// runFlags are the flags that say what is run.
+type runFlags struct {
 	Plan string `help:"Plan file (TOML); flags change what it says." placeholder:"FILE"`
 	planFlags
 	Scenario []string `help:"Only these scenarios: ${scenarios}." placeholder:"NAME" sep:","`
@@ -33,15 +40,13 @@ type runCmd struct {
 	Seconds  int      `help:"How long the soak scenario goes on." placeholder:"N"`
 	Seed     *uint64  `help:"Seed of sizes, programs and orders." placeholder:"N"`
 	Parallel int      `help:"VMs at once." placeholder:"N"`
-	Format   string   `help:"Format of the report on standard output: ${formats}." default:"text" placeholder:"FORMAT"`
-	Progress string   `help:"Progress on standard error: auto, plain lines, or json for one object a line." default:"auto" enum:"auto,plain,json"`
 }
 
 // planFlags are the flags that choose kernels, for every verb that needs one.
 type planFlags struct {
 	Base   string   `help:"Kernel source: debian:linux-source-6.1, debian:SUITE/PACKAGE or a tarball." placeholder:"BASE"`
 	Tree   string   `help:"A git tree of your own, at a revision; it is not changed." placeholder:"PATH[@REV]"`
-	Series []string `help:"Patches to test against the base as it is: an mbox, a folder of patches, a quilt folder. Those with one NAME stand on each other." placeholder:"[NAME=]PATH" sep:"none"`
+	Series []string `help:"Patches to test against the base as it is: an mbox (- is standard input), a Maildir, a folder of patches, a quilt folder. Those with one NAME stand on each other." placeholder:"[NAME=]PATH" sep:"none"`
 	Range  []string `help:"The same, a range of commits in the tree." placeholder:"[NAME=]BASE..HEAD" sep:"none"`
 	Config string   `help:"Kernel configuration: measure, debug, faults, btf or numa." placeholder:"NAME"`
 	Accel  string   `help:"Accelerator: auto, kvm or tcg." placeholder:"NAME"`
@@ -121,7 +126,13 @@ func (f planFlags) applySeries(p *plan.Plan) (err error) {
 	return nil
 }
 
+// stdinPath is where "-", standard input, is read.
+const stdinPath = "/dev/stdin"
+
 func seriesPath(path string) (string, error) {
+	if path == "-" {
+		return stdinPath, nil
+	}
 	if _, err := os.Stat(path); err != nil {
 		return "", fault.Inputf("--series: %w", err)
 	}
@@ -129,7 +140,7 @@ func seriesPath(path string) (string, error) {
 }
 
 // asPlan reads the plan file, if there is one, and lays the flags over it.
-func (c *runCmd) asPlan() (*plan.Plan, string, error) {
+func (c *runFlags) asPlan() (*plan.Plan, string, error) {
 	p, text, err := c.planFlags.load(c.Plan)
 	if err != nil {
 		return nil, "", err
@@ -163,39 +174,23 @@ func (c *runCmd) asPlan() (*plan.Plan, string, error) {
 
 // Run carries out the run and prints its report.
 func (c *runCmd) Run(w *world) error {
-	if err := checkFormat(c.Format); err != nil {
-		return err
-	}
-	p, text, err := c.asPlan()
-	if err != nil {
-		return err
-	}
-	l, err := w.newLab()
-	if err != nil {
-		return err
-	}
-	progress := newListener(c.Progress, w.stderr)
-	rec, err := w.carryOut(l, p, text, progress)
-	if rec == nil {
-		return err
-	}
-	if err != nil {
-		fmt.Fprintf(w.stderr, "packtest: what there is so far is in %s\n", l.Store.Dir(rec.ID))
-		if rec.Verdict != results.KernelFailed {
-			return err
+	return w.reported(c.Format, c.Progress, func(listen func(lab.Event)) (*results.Record, error) {
+		p, text, err := c.asPlan()
+		if err != nil {
+			return nil, err
 		}
-		// What was proved wrong before the harness failed is the answer.
-		fmt.Fprintf(w.stderr, "packtest: %v\n", err)
-	}
-	if err := render(w.stdout, c.Format, rec, colourful(w.stdout)); err != nil {
-		return err
-	}
-	code := compare.ExitCode(rec.Verdict)
-	progress.ended(l.Store.Dir(rec.ID), rec, code)
-	if code != 0 {
-		return exitCode(code)
-	}
-	return nil
+		l, err := w.newLab()
+		if err != nil {
+			return nil, err
+		}
+		l.Events = listen
+		return l.Run(w.ctx, w.request(p, text))
+	})
+}
+
+// request asks for a plan to be carried out; text is the plan file's.
+func (w *world) request(p *plan.Plan, text string) lab.Request {
+	return lab.Request{Plan: p, PlanText: text, Command: append([]string{"packtest"}, w.args...)}
 }
 
 // carryOut runs a plan, shows its progress, and leaves the reports in its folder.
@@ -203,7 +198,7 @@ func (c *runCmd) Run(w *world) error {
 // error is the run's own otherwise.
 func (w *world) carryOut(l *lab.Lab, p *plan.Plan, text string, progress listener) (*results.Record, error) {
 	l.Events = progress.event
-	rec, err := l.Run(w.ctx, lab.Request{Plan: p, PlanText: text, Command: append([]string{"packtest"}, w.args...)})
+	rec, err := l.Run(w.ctx, w.request(p, text))
 	progress.close()
 	if rec == nil {
 		return nil, err
@@ -212,6 +207,52 @@ func (w *world) carryOut(l *lab.Lab, p *plan.Plan, text string, progress listene
 		return nil, saveErr
 	}
 	return rec, err
+}
+
+// reported carries something out that leaves a record, shows its progress as
+// mode says, leaves the reports in the record's folder and prints one of them.
+// Whoever listens is told how it ended, however it did.
+func (w *world) reported(format, mode string, carry func(listen func(lab.Event)) (*results.Record, error)) error {
+	progress := newListener(mode, w.stderr)
+	defer progress.close()
+	if err := checkFormat(format); err != nil {
+		progress.failed("", nil, err)
+		return err
+	}
+	rec, err := carry(progress.event)
+	progress.close()
+	if rec == nil {
+		progress.failed("", nil, err)
+		return err
+	}
+	store := results.NewStore(w.resultsDir)
+	dir := store.Dir(rec.ID)
+	if saveErr := writeReports(store, rec); saveErr != nil {
+		progress.failed(dir, rec, saveErr)
+		return saveErr
+	}
+	if err != nil {
+		fmt.Fprintf(w.stderr, "packtest: what there is so far is in %s\n", dir)
+		if how := w.howToResume(rec); how != "" {
+			fmt.Fprintf(w.stderr, "packtest: this goes on with it: %s\n", how)
+		}
+		if rec.Verdict != results.KernelFailed {
+			progress.failed(dir, rec, err)
+			return err
+		}
+		// What was proved wrong before the harness failed is the answer.
+		fmt.Fprintf(w.stderr, "packtest: %v\n", err)
+	}
+	if err := render(w.stdout, format, rec, colourful(w.stdout)); err != nil {
+		progress.failed(dir, rec, err)
+		return err
+	}
+	code := compare.ExitCode(rec.Verdict)
+	progress.ended(dir, rec, code)
+	if code != 0 {
+		return exitCode(code)
+	}
+	return nil
 }
 
 func (w *world) newLab() (*lab.Lab, error) {
