@@ -122,6 +122,9 @@ func (c *content) part(h textproto.MIMEHeader, body io.Reader, depth int) error 
 	if err != nil {
 		return err
 	}
+	if strings.EqualFold(params["format"], "flowed") {
+		text = flowed(text, strings.EqualFold(params["delsp"], "yes"))
+	}
 	if kind == "message/rfc822" || file != "" && isMail(text) {
 		for _, raw := range splitMbox(text) {
 			more, err := readNested(raw, depth+1)

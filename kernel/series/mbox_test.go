@@ -38,6 +38,10 @@ func TestMbox(t *testing.T) {
 		{"attached.mbox", "", nil},
 		{"in-body-from.mbox", "", nil},
 		{"all-attached.mbox", "", []string{"1 of 4 mails are no patches"}},
+		{"flowed.mbox", "core: count well", nil},
+		{"flowed-delsp.mbox", "core: count well", nil},
+		{"flowed-not.mbox", "core: count well", nil},
+		{"b4.mbox", "core: count well", []string{"4 of 8 mails are no patches"}},
 		{"thread.mbox", "core: count well", []string{`mail 7: "core: say three instead of two" is left out`, "1 of 7 mails are no patches", "mail 5: patch 2, "}},
 	} {
 		t.Run(tc.file, func(t *testing.T) {

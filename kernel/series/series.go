@@ -61,7 +61,7 @@ func (s *Series) note(format string, args ...any) {
 }
 
 // Open reads the series at the path name: a folder with a quilt series file, a
-// folder of patches, an mbox (gzip will do), a mail, or one diff.
+// folder of patches, a Maildir, an mbox (gzip will do), a mail, or one diff.
 func Open(name string) (Series, error) {
 	st, err := os.Stat(name)
 	if err != nil {
@@ -71,10 +71,13 @@ func Open(name string) (Series, error) {
 	if !st.IsDir() {
 		return LoadFile(dir, file)
 	}
-	if _, err := fs.Stat(dir, path.Join(file, "series")); errors.Is(err, fs.ErrNotExist) {
-		return LoadFolder(dir, file)
+	if _, err := fs.Stat(dir, path.Join(file, "series")); !errors.Is(err, fs.ErrNotExist) {
+		return Load(dir, file)
 	}
-	return Load(dir, file)
+	if isMaildir(dir, file) {
+		return LoadMaildir(dir, file)
+	}
+	return LoadFolder(dir, file)
 }
 
 // LoadFile reads the series in one file: an mbox, a mail, or one diff. An mbox
