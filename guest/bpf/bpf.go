@@ -46,6 +46,12 @@ func (t Type) String() string {
 		return "cgroup_skb"
 	case RawTracepoint:
 		return "raw_tracepoint"
+	case Tracing:
+		return "tracing"
+	case StructOps:
+		return "struct_ops"
+	case Extension:
+		return "extension"
 	}
 	return fmt.Sprintf("type_%d", uint32(t))
 }
@@ -104,7 +110,8 @@ func Load(t Type, name string, code []byte) (int, error) {
 	attr := newLoadAttr(t, name, code)
 	fd, err := call(cmdProgLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	if err != nil {
-		return -1, fmt.Errorf("load %s program %s of %d instructions: %w%s", t, name, len(code)/instructionBytes, err, verifierLog(attr, code))
+		return -1, fmt.Errorf("load %s program %s of %d instructions: %w%s", t, name, len(code)/instructionBytes, err,
+			verifierLog(&attr, unsafe.Pointer(&attr), unsafe.Sizeof(attr)))
 	}
 	return fd, nil
 }
@@ -121,13 +128,14 @@ func newLoadAttr(t Type, name string, code []byte) loadAttr {
 	return attr
 }
 
-// verifierLog loads once more, with a log, and returns its end.
-func verifierLog(attr loadAttr, code []byte) string {
+// verifierLog loads once more, with a log, and returns its end. attr is the
+// beginning of all, which has size bytes.
+func verifierLog(attr *loadAttr, all unsafe.Pointer, size uintptr) string {
 	const keep = 600
 	log := make([]byte, 1<<20)
 	attr.logLevel, attr.logSize = 1, uint32(len(log))
 	attr.logBuf = bytesPointer(log)
-	fd, err := call(cmdProgLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	fd, err := call(cmdProgLoad, all, size)
 	if err == nil {
 		unix.Close(fd)
 		return " (and loaded when asked again)"

@@ -92,29 +92,3 @@ func (raw *progInfo) info(addrs []uint64, lens []uint32) (Info, error) {
 	}
 	return in, nil
 }
-
-// ProgramCode returns a program's ID and its machine code as the kernel tells it
-// (jited_prog_insns): that of all functions, one after another.
-func ProgramCode(fd int) (uint32, []byte, error) {
-	var code []byte
-	for {
-		raw := progInfo{jitedLen: uint32(len(code)), jitedInsns: bytesPointer(code)}
-		attr := struct {
-			fd, size uint32
-			info     unsafe.Pointer
-		}{uint32(fd), uint32(unsafe.Sizeof(raw)), unsafe.Pointer(&raw)}
-		if _, err := call(cmdInfoByFD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
-			return 0, nil, fmt.Errorf("code of program: %w", err)
-		}
-		switch {
-		case raw.jitedLen == 0:
-			return raw.id, nil, fmt.Errorf("program %d: %w, or %w", raw.id, ErrNotJITed, ErrHidden)
-		case len(code) == 0:
-			code = make([]byte, raw.jitedLen)
-			continue
-		case raw.jitedInsns == nil || int(raw.jitedLen) != len(code):
-			return raw.id, nil, fmt.Errorf("program %d: %w", raw.id, ErrHidden)
-		}
-		return raw.id, code, nil
-	}
-}

@@ -151,6 +151,8 @@ const (
 	TailCall = 12
 	// ProbeReadKernel reads memory that need not be there.
 	ProbeReadKernel = 113
+	// CurrentTask points to the thread that runs the program, with its type.
+	CurrentTask = 158
 	// ForEachMapElem and Loop call a function back.
 	ForEachMapElem = 164
 	Loop           = 181

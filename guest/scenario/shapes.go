@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 
 	"packtest/guest/bpf"
 	"packtest/guest/scenario/fleet"
@@ -39,20 +38,11 @@ func shapeList() []shape {
 		{name: "giant", run: shapeGiant, lack: always},
 		{name: "xdp_dispatcher", run: shapeDispatcher, lack: dispatcherMissing},
 		{name: "classic", run: shapeClassic, lack: always, hidden: true},
-		{name: "exception_table", lack: kernelTypesMissing},
-		{name: "fentry", lack: kernelTypesMissing},
-		{name: "struct_ops", lack: kernelTypesMissing},
-		{name: "freplace", lack: kernelTypesMissing},
+		{name: "exception_table", run: shapeExceptionTable, lack: typesMissing},
+		{name: "fentry", run: shapeTracing, lack: typesMissing},
+		{name: "struct_ops", run: shapeStructOps, lack: typesMissing},
+		{name: "freplace", run: shapeReplaced, lack: typesMissing},
 	}
-}
-
-// kernelTypesMissing says why there is no program that is attached to one of
-// the kernel's functions, or follows its pointers.
-func kernelTypesMissing(*Env) string {
-	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
-		return "the kernel has no types of its own (CONFIG_DEBUG_INFO_BTF)"
-	}
-	return "packtest has no such program yet, though this kernel has types of its own"
 }
 
 // dispatcherMissing says why XDP programs are called without a dispatcher.
@@ -92,14 +82,21 @@ func shapes(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 			continue
 		}
 		before := a.runs
-		if err := shape.run(ctx, s); err != nil {
+		err := shape.run(ctx, s)
+		var lacks lack
+		if errors.As(err, &lacks) {
+			env.Report.Unmeasured("shape_runs", shape.name+": "+lacks.Error())
+			a.set.close()
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", shape.name, err)
 		}
 		if err := a.watch.look(ctx); err != nil {
 			return err
 		}
 		if !shape.hidden {
-			if err := a.watch.names(a.set.programs); err != nil {
+			if err := a.watch.names(); err != nil {
 				return err
 			}
 		}

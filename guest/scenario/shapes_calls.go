@@ -155,7 +155,8 @@ func (s *shapesAttack) functions(main, end, callback []bpf.Instruction, input, a
 	main = append(main, end...)
 	main[at] = bpf.LoadFunction(bpf.R2, int32(slots(main[at+1:])))
 	p := fleet.Program{Index: s.number, Type: bpf.SchedCLS, Name: fmt.Sprintf("shape_%d", s.number), Functions: 2, Input: input, Answer: answer}
-	fd, err := bpf.LoadFunctions(p.Type, p.Name, encode(append(main, callback...)), []int{0, slots(main)})
+	fd, err := bpf.LoadTyped(p.Type, p.Name, encode(append(main, callback...)),
+		bpf.Typed{Functions: []bpf.TypedFunction{{}, {Start: slots(main)}}})
 	if err != nil {
 		return err
 	}
