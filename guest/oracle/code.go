@@ -35,31 +35,6 @@ func Unchanged(before, now map[Function]Span) []wire.Finding {
 	return finding("code-changed", "programs' code is not what it was", cases)
 }
 
-// Told holds if the code that the kernel tells of a program, told, is the code
-// in its memory, now.
-func Told(told map[uint32][]byte, now map[Function]Span) []wire.Finding {
-	whole := map[uint32]Span{}
-	for _, f := range sorted(now) {
-		s, ok := whole[f.Program]
-		if !ok {
-			s.Start = now[f].Start
-		}
-		s.Bytes = append(s.Bytes, now[f].Bytes...)
-		whole[f.Program] = s
-	}
-	var cases []string
-	for _, f := range sorted(now) {
-		b, ok := told[f.Program]
-		if !ok || f.Function != 0 {
-			continue
-		}
-		if s := whole[f.Program]; !bytes.Equal(s.Bytes, b) {
-			cases = append(cases, fmt.Sprintf("program %d: %s", f.Program, difference(s, b)))
-		}
-	}
-	return finding("code-changed", "the code that the kernel tells of a program is not what it executes", cases)
-}
-
 // difference tells where b begins to differ from what is in s.
 func difference(s Span, b []byte) string {
 	if len(s.Bytes) != len(b) {

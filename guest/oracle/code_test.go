@@ -18,13 +18,6 @@ func TestUnchanged(t *testing.T) {
 	heard(t, "moved", Unchanged(before, now), "not what it was|was 9 bytes at 0x1000, is 9 at 0x2000")
 }
 
-func TestTold(t *testing.T) {
-	now := map[Function]Span{{1, 0}: {0x1000, []byte("main")}, {1, 1}: {0x1100, []byte("sub")}, {2, 0}: {0x1200, []byte("other")}}
-	heard(t, "the same", Told(map[uint32][]byte{1: []byte("mainsub")}, now))
-	heard(t, "not the same", Told(map[uint32][]byte{1: []byte("mainsub"), 2: []byte("otter")}, now), "not what it executes|program 2: at 0x1202")
-	heard(t, "too little", Told(map[uint32][]byte{1: []byte("main")}, now), "not what it executes|7 bytes, and 4")
-}
-
 func TestNamed(t *testing.T) {
 	list := images(0x1000, 0x1010, 0x2000, 0x2010)
 	symbols := []probe.Symbol{{Address: 0x1000, Name: "bpf_prog_a", Module: "bpf"}, {Address: 0x2000, Name: "bpf_prog_b", Module: "bpf"},

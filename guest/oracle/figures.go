@@ -65,6 +65,23 @@ func Grows(rounds []int64, step int64) bool {
 	return true
 }
 
+// Unwrap makes a series of counts of which only the rest is known that a division
+// by modulus leaves: each is taken for the one that is nearest to that before.
+func Unwrap(rests []int64, modulus int64) []int64 {
+	var list []int64
+	for i, r := range rests {
+		if i > 0 && modulus > 1 {
+			d := ((r-rests[i-1])%modulus + modulus) % modulus
+			if 2*d > modulus {
+				d -= modulus
+			}
+			r = list[i-1] + d
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
 // Leaks holds if none of the series grows. Series are by name, such as
 // "slab kmalloc-64"; step is the least growth per round that counts, in bytes.
 func Leaks(series map[string][]int64, step int64, round string) []wire.Finding {

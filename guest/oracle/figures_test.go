@@ -2,7 +2,10 @@
 
 package oracle
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestReturned(t *testing.T) {
 	f := Figure{Name: "bpf_jit_current", Title: "the charge is not what it was", Unit: "bytes", Was: 4096, Is: 4096}
@@ -32,6 +35,24 @@ func TestLeaks(t *testing.T) {
 			want = []string{"grows with every round|slab x: "}
 		}
 		heard(t, name, Leaks(map[string][]int64{"slab x": tc.rounds, "flat": {1, 1, 1, 1, 1}}, 10, "round of 7 programs"), want...)
+	}
+}
+
+func TestUnwrap(t *testing.T) {
+	for name, tc := range map[string]struct {
+		rests, want []int64
+		modulus     int64
+	}{
+		"over the end and back": {[]int64{14, 1, 4, 1, 15}, []int64{14, 17, 20, 17, 15}, 16},
+		"seven each":            {[]int64{0, 7, 14, 5, 12, 3}, []int64{0, 7, 14, 21, 28, 35}, 16},
+		"half of all":           {[]int64{0, 8, 0}, []int64{0, 8, 16}, 16},
+		"full slabs are told":   {[]int64{20, 4, 20}, []int64{20, 20, 20}, 16},
+		"one in a slab":         {[]int64{3, 5, 4}, []int64{3, 5, 4}, 1},
+		"none":                  {nil, nil, 16},
+	} {
+		if got := Unwrap(tc.rests, tc.modulus); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
 	}
 }
 

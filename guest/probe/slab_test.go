@@ -3,41 +3,69 @@
 package probe
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-const slabinfo = `slabinfo - version: 2.1
-# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>
-UNIX                  17     32    960   16    4 : tunables    0    0    0 : slabdata      2      2      0
-kmalloc-rnd-01-64      0      0     64   64    1 : tunables    0    0    0 : slabdata      0      0      0
-`
-
 func TestSlabs(t *testing.T) {
-	got, err := ParseSlabs(strings.NewReader(slabinfo))
+	root := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(root, slabDir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cache := func(name, reclaim, size, objects string) {
+		for file, text := range map[string]string{"reclaim_account": reclaim, "objs_per_slab": "10", "slab_size": size, "objects_partial": objects, "shrink": ""} {
+			write(name+"/"+file, text+"\n")
+		}
+	}
+	cache(":0000064", "0", "64", "25 N0=17 N1=8")
+	cache("dentry", "1", "192", "1")
+	cache("kmemleak_object", "0", "100", "9")
+	cache("task", "0", "1000", "0")
+	for _, name := range []string{"another", "kmalloc-64"} {
+		if err := os.Symlink(":0000064", filepath.Join(root, slabDir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := Kernel{Root: root}
+	s, err := k.Slabs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff([]Slab{{"UNIX", 17, 960}, {"kmalloc-rnd-01-64", 0, 64}}, got); d != "" {
-		t.Error(d)
+	defer s.Close()
+	got, err := s.Count()
+	if d := cmp.Diff([]SlabCount{{"kmalloc-64", 25, 10, 64}, {"task", 0, 10, 1000}}, got); d != "" || err != nil {
+		t.Error(d, err)
 	}
-	for _, bad := range []string{"UNIX 17 32", "UNIX many 32 960", "UNIX 17 32 -1"} {
-		if got, err := ParseSlabs(strings.NewReader(bad)); err == nil {
-			t.Errorf("%q: %v", bad, got)
+	for _, name := range []string{":0000064/shrink", "task/shrink"} {
+		if b, err := os.ReadFile(filepath.Join(root, slabDir, name)); err != nil || !strings.HasPrefix(string(b), "1") {
+			t.Errorf("%s: %q, %v", name, b, err)
 		}
 	}
-}
-
-func FuzzSlabs(f *testing.F) {
-	f.Add(slabinfo)
-	f.Fuzz(func(t *testing.T, s string) {
-		list, err := ParseSlabs(strings.NewReader(s))
-		for _, slab := range list {
-			if err == nil && (slab.Objects < 0 || slab.ObjectBytes < 0 || slab.Name == "") {
-				t.Errorf("%+v", slab)
-			}
-		}
-	})
+	// What is said anew counts.
+	write(":0000064/objects_partial", "26")
+	if got, err := s.Count(); err != nil || got[0].Objects != 26 {
+		t.Errorf("%v, %v", got, err)
+	}
+	write("task/objects_partial", "some")
+	if _, err := s.Count(); err == nil {
+		t.Error("no number, and no error")
+	}
+	if _, err := (Kernel{Root: t.TempDir()}).Slabs(); !os.IsNotExist(err) {
+		t.Errorf("no caches: %v", err)
+	}
+	write("new/reclaim_account", "?")
+	if _, err := k.Slabs(); err == nil {
+		t.Error("a cache that can't be read, and no error")
+	}
 }

@@ -66,7 +66,7 @@ func churn(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 			return err
 		}
 	}
-	if err := a.watch.names(a.set.programs); err != nil {
+	if err := a.watch.names(); err != nil {
 		return err
 	}
 	pace.report(env)

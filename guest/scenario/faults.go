@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"slices"
@@ -40,6 +41,8 @@ type operation struct {
 	check func() (string, error)
 	// undo takes it back. It may be called after a failure too.
 	undo func()
+	// blinded has the JIT hide constants meanwhile.
+	blinded bool
 }
 
 // site is where faults are injected.
@@ -50,7 +53,8 @@ type site struct {
 
 // faults has every allocation fail that loading a program takes, one after the
 // other, until the load succeeds, and the same for running one through the
-// dispatcher. Then the functions that may be made to fail: those that write code, above all. Whatever fails,
+// dispatcher and for a classic filter of an unprivileged user whose constants are
+// hidden. Then the functions that may be made to fail: those that write code, above all. Whatever fails,
 // nothing may be left behind, and the kernel has nothing to complain about.
 //
 // Samples: faults_injected for each site and operation; attack_loads, _runs, _looks.
@@ -69,7 +73,7 @@ func faults(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 	}
 	defer func() { err = errors.Join(err, a.close(ctx)) }()
 	defer func() { err = errors.Join(err, injector.Off()) }()
-	f, err := newFaultAttack(a, injector)
+	f, err := newFaultAttack(a, injector, spec.Seed)
 	if err != nil {
 		return err
 	}
@@ -98,9 +102,11 @@ type faultAttack struct {
 	log      *complaints
 	// xdp is a program for the dispatcher, which stays.
 	xdp program
+	// classic is a classic filter, for an unprivileged user.
+	classic *classicOnce
 }
 
-func newFaultAttack(a *attack, injector *probe.Faults) (*faultAttack, error) {
+func newFaultAttack(a *attack, injector *probe.Faults, seed uint64) (*faultAttack, error) {
 	f := &faultAttack{attack: a, injector: injector}
 	p, err := a.fleet.Of(bpf.XDP, 600, 0)
 	if err != nil {
@@ -110,11 +116,17 @@ func newFaultAttack(a *attack, injector *probe.Faults) (*faultAttack, error) {
 		return nil, err
 	}
 	f.xdp = a.set.programs[0]
-	f.log, err = newComplaints(a.env, a.watch)
+	const constants = 20
+	if f.classic, err = newClassicOnce(a.newClassic(constants, rand.New(rand.NewPCG(seed, 1)).Uint32)); err != nil {
+		return nil, err
+	}
+	if f.log, err = newComplaints(a.env, a.watch); err != nil {
+		err = errors.Join(err, f.classic.f.close())
+	}
 	return f, err
 }
 
-func (f *faultAttack) close() error { return f.log.close() }
+func (f *faultAttack) close() error { return errors.Join(f.log.close(), f.classic.f.close()) }
 
 // sites returns where this kernel can inject faults.
 func (f *faultAttack) sites() []site {
@@ -171,7 +183,7 @@ func (f *faultAttack) operations() ([]operation, error) {
 		},
 		undo: func() {},
 	})
-	return list, nil
+	return append(list, operation{name: "classic", call: f.classic.call, check: f.classic.check, undo: f.classic.undo, blinded: true}), nil
 }
 
 func differs(what string, got, want uint32) string {
@@ -210,6 +222,12 @@ func (f *faultAttack) inject(ctx context.Context, s site, op operation) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, f.injector.Off()) }()
+	if op.blinded {
+		if err := f.env.Kernel.SetSysctl("net.core.bpf_jit_harden", "2"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, f.env.Kernel.SetSysctl("net.core.bpf_jit_harden", "0")) }()
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	// The verifier gives way to a signal, and Go's runtime sends some to threads

@@ -68,7 +68,7 @@ func parallel(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error)
 			return err
 		}
 	}
-	if err := a.watch.names(a.set.programs); err != nil {
+	if err := a.watch.names(); err != nil {
 		return err
 	}
 	for _, s := range sockets {

@@ -5,11 +5,9 @@ package scenario
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
-	"packtest/guest/bpf"
 	"packtest/guest/oracle"
 	"packtest/guest/probe"
 	"packtest/guest/wire"
@@ -306,9 +304,8 @@ func (w *watch) mapped(images []oracle.Image, areas []probe.Area) oracle.Mapped 
 	return m
 }
 
-// names holds the kernel's symbols, and the code that it tells, against the
-// programs; programs are those held by their descriptors.
-func (w *watch) names(set []program) error {
+// names holds the kernel's symbols against the programs.
+func (w *watch) names() error {
 	programs, err := allInfos()
 	if err != nil {
 		return err
@@ -317,24 +314,6 @@ func (w *watch) names(set []program) error {
 	if err != nil {
 		return err
 	}
-	images := oracle.Images(programs)
-	w.report(oracle.Named(images, symbols))
-	now := map[oracle.Function]oracle.Span{}
-	for _, im := range images {
-		s, err := w.span(im.Start, im.End-im.Start)
-		if err != nil {
-			return err
-		}
-		now[oracle.Function{Program: im.Program, Function: im.Function}] = s
-	}
-	told := map[uint32][]byte{}
-	for _, p := range set {
-		id, code, err := bpf.ProgramCode(p.fd)
-		if err != nil {
-			return fmt.Errorf("program %d: %w", p.Index, err)
-		}
-		told[id] = code
-	}
-	w.report(oracle.Told(told, now))
+	w.report(oracle.Named(oracle.Images(programs), symbols))
 	return nil
 }
