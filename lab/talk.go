@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"packtest/guest/wire"
@@ -96,6 +97,9 @@ func (t *transcript) talk(ctx context.Context, port io.ReadWriter, job wire.Job,
 			if running != "" || t.ended[m.Scenario] {
 				return fmt.Errorf("the guest began %s out of turn", m.Scenario)
 			}
+			if !slices.ContainsFunc(job.Scenarios, func(s wire.ScenarioSpec) bool { return s.Name == m.Scenario }) {
+				return fmt.Errorf("the guest began %s, which nobody asked for", m.Scenario)
+			}
 			running = m.Scenario
 		case wire.TypeEnd:
 			if running == "" || m.Scenario != running {
@@ -118,15 +122,20 @@ func (t *transcript) talk(ctx context.Context, port io.ReadWriter, job wire.Job,
 			if running == "" || m.Scenario != running {
 				return fmt.Errorf("the guest sent a %s of %q while it ran %q", m.Type, m.Scenario, running)
 			}
-			t.keep(m)
+			if err := t.keep(m); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (t *transcript) keep(m wire.Message) {
+func (t *transcript) keep(m wire.Message) error {
 	switch m.Type {
 	case wire.TypeSample:
+		if s := m.Sample; s.Unit == "ns" && slices.Min(s.Values) < 0 {
+			return fmt.Errorf("the guest's clock went back: %s took %v ns", s.Metric, slices.Min(s.Values))
+		}
 		t.samples = append(t.samples, said[metric.Sample]{m.Scenario, *m.Sample, t.since()})
 	case wire.TypeFinding:
 		t.findings = append(t.findings, said[wire.Finding]{m.Scenario, *m.Finding, t.since()})
@@ -137,6 +146,7 @@ func (t *transcript) keep(m wire.Message) {
 	case wire.TypeWindow:
 		t.windows = append(t.windows, *m.Window)
 	}
+	return nil
 }
 
 // complete checks that every scenario of the job was carried to its end, and

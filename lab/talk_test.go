@@ -50,7 +50,7 @@ func guestSays(t *testing.T, hello wire.Message, rest []wire.Message) net.Conn {
 }
 
 func TestTalk(t *testing.T) {
-	sample := metric.New("jit_pages", nil, 3)
+	sample, backwards := metric.New("jit_pages", nil, 3), metric.New("load_time_per_program", nil, 7, -2)
 	hello := wire.Message{Type: wire.TypeHello, Hello: &wire.Hello{Arch: "s390x", Config: packed("CONFIG_BPF=y\n")}}
 	begin := wire.Message{Type: wire.TypeBegin, Scenario: "load"}
 	end := wire.Message{Type: wire.TypeEnd, Scenario: "load", End: &wire.End{}}
@@ -82,6 +82,8 @@ func TestTalk(t *testing.T) {
 		{"scenario twice", hello, []wire.Message{begin, end, begin}, "out of turn"},
 		{"sample outside", hello, []wire.Message{value}, "while it ran"},
 		{"done in the middle", hello, []wire.Message{begin, done(1, 0)}, "in the middle"},
+		{"a scenario nobody asked for", hello, []wire.Message{{Type: wire.TypeBegin, Scenario: "drain"}}, "which nobody asked for"},
+		{"a clock that goes back", hello, []wire.Message{begin, {Type: wire.TypeSample, Scenario: "load", Sample: &backwards}}, "clock went back"},
 		{"a finding got lost", hello, []wire.Message{begin, end, done(1, 1)}, "1 findings"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

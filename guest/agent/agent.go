@@ -176,7 +176,8 @@ const progressEvery = 100 * time.Millisecond
 
 func (r *reporter) Progress(done, total int, what string) {
 	now := r.now()
-	if now.Sub(r.told) < progressEvery && done != total {
+	// A clock that was set back must not make a guest that lives look dead.
+	if d := now.Sub(r.told); d >= 0 && d < progressEvery && done != total {
 		return
 	}
 	r.told = now

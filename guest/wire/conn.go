@@ -18,6 +18,10 @@ import (
 // 10,000 programs takes about a megabyte.
 const MaxFrame = 16 << 20
 
+// MaxTalk is the most bytes that are read of one conversation: a guest that
+// never stops must not take all of the host's memory.
+const MaxTalk = 64 << 20
+
 // FrameError says that what came is no frame: garbage, or cut off.
 type FrameError struct {
 	Why  string
@@ -70,8 +74,9 @@ func (w *Writer) Write(m Message) error {
 
 // Reader reads messages.
 type Reader struct {
-	r   *bufio.Reader
-	seq uint64
+	r     *bufio.Reader
+	seq   uint64
+	bytes int
 }
 
 // NewReader returns a Reader on r.
@@ -101,7 +106,10 @@ func (r *Reader) line() ([]byte, error) {
 	for {
 		part, err := r.r.ReadSlice('\n')
 		line = append(line, part...)
+		r.bytes += len(part)
 		switch {
+		case r.bytes > MaxTalk:
+			return nil, frameError(line, "the conversation is longer than %d bytes", MaxTalk)
 		case len(line) > MaxFrame:
 			return nil, frameError(line, "longer than %d bytes", MaxFrame)
 		case err == nil:

@@ -91,6 +91,27 @@ func TestOverlongFrameEnds(t *testing.T) {
 	}
 }
 
+// A guest that goes on for ever, in frames that are right, is stopped.
+func TestOverlongTalkEnds(t *testing.T) {
+	pr, pw := io.Pipe()
+	go func() {
+		w := NewWriter(pw)
+		m := Message{Type: TypeFinding, Scenario: "load", Finding: &Finding{Kind: "x", Evidence: strings.Repeat("x", 1<<20)}}
+		for w.Write(m) == nil {
+		}
+	}()
+	defer pr.Close()
+	r := NewReader(pr)
+	var err error
+	for err == nil {
+		_, err = r.Read()
+	}
+	var fe *FrameError
+	if !errors.As(err, &fe) || !strings.Contains(err.Error(), "conversation is longer") {
+		t.Errorf("err = %.300v", err)
+	}
+}
+
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
