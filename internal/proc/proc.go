@@ -39,6 +39,10 @@ type Cmd struct {
 	Merge bool
 	// Files are passed as descriptors 3, 4, ...; the caller closes its copies.
 	Files []*os.File
+	// Orphaned is the signal that the process gets if packtest is killed; zero is
+	// SIGKILL. Only the process itself gets it: one that starts others, such as
+	// make, is to be asked by SIGTERM, which it passes on.
+	Orphaned syscall.Signal
 	// Grace is how long the process has after SIGINT before SIGTERM, and again
 	// before SIGKILL; zero means 5 seconds.
 	Grace time.Duration
@@ -126,7 +130,11 @@ func Start(ctx context.Context, c Cmd) (*Process, error) {
 	p.cmd.Env = environment(c.Env)
 	p.cmd.Stdin = c.Stdin
 	p.cmd.ExtraFiles = c.Files
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	orphaned := c.Orphaned
+	if orphaned == 0 {
+		orphaned = syscall.SIGKILL
+	}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: orphaned}
 	// A grandchild that keeps the pipe open must not keep us waiting.
 	p.cmd.WaitDelay = 3 * time.Second
 	var stdout, stderr io.Writer = &p.out, &p.err

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"packtest/internal/cache"
@@ -101,7 +102,7 @@ func (b *builder) make(ctx context.Context, targets ...string) error {
 		return b.makeHeard(ctx, targets)
 	}
 	args := append(b.makeArgs("-j"+strconv.Itoa(b.opts.Jobs)), targets...)
-	res, err := proc.Run(ctx, proc.Cmd{Argv: args, Line: b.count.line})
+	res, err := proc.Run(ctx, proc.Cmd{Argv: args, Line: b.count.line, Orphaned: syscall.SIGTERM})
 	var exit *proc.ExitError
 	switch {
 	case errors.As(err, &exit):
