@@ -97,6 +97,13 @@ func proves(run results.Summary) bool {
 	return run.Unreadable == "" && run.Verdict != results.Interrupted && run.Verdict != results.HarnessFailed
 }
 
+// Good tells whether nothing was wrong in a run, in itself or against an earlier
+// one, so that later ones can be held against it. One that was worse than the
+// last good run is not good, or it would be complained of once and never again.
+func Good(run results.Summary) bool {
+	return run.Unreadable == "" && ExitCode(run.Verdict) == 0 && (run.Against == nil || ExitCode(run.Against.Verdict) != 1)
+}
+
 // newTrend returns an empty trend; nil for a figure that isn't worth one.
 func newTrend(arch, variant, figure string) *Trend {
 	scenario, name, labels := results.ParseFigure(figure)

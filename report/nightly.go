@@ -135,11 +135,11 @@ func (n Nightly) Pictures(arch string) []plotted {
 	return slices.DeleteFunc(n.pictures(), func(p plotted) bool { return p.Arch != arch })
 }
 
-// Good counts the runs that end with exit code 0.
+// Good counts the runs in which nothing was wrong.
 func (n Nightly) Good() int {
 	good := 0
 	for _, r := range n.Runs {
-		if r.Unreadable == "" && compare.ExitCode(r.Verdict) == 0 {
+		if compare.Good(r) {
 			good++
 		}
 	}
@@ -156,7 +156,7 @@ func (n Nightly) LeftOut() string {
 	if most == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Up to %s left out of a trend, because their QEMU, accelerator, configuration, VM, seed, number of programs or, for times, host are not the newest run's.", countOf(most, "run"))
+	return fmt.Sprintf("Left out of a trend: up to %s. Their QEMU, accelerator, configuration, VM, seed, number of programs or, for times, host are not those of the newest run.", countOf(most, "run"))
 }
 
 // Shown are the runs that the page lists.

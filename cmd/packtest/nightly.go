@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"packtest/compare"
@@ -166,6 +167,8 @@ func (c *nightlyCmd) compare(w *world, store *results.Store, rec *results.Record
 		}
 	}
 	verdict, why := compare.Judge(both)
+	// In a comparison of its own, one variant of two runs has two names.
+	why = strings.NewReplacer(rec.Candidate+"@A", rec.Candidate+" of "+id, rec.Candidate+"@B", rec.Candidate+" of this run").Replace(why)
 	rec.Against = &results.Against{ID: id, Verdict: verdict, Why: why}
 	if err := store.Save(rec); err != nil {
 		return id, err
@@ -188,7 +191,7 @@ func sideOf(rec *results.Record) compare.Side {
 // the one before, and that can be compared with rec by compare's own rules.
 func lastGood(store *results.Store, list []results.Summary, rec *results.Record) (string, *results.Record) {
 	for _, s := range slices.Backward(list) {
-		if s.Folder == rec.ID || !isGood(s) || s.Candidate != rec.Candidate || s.Seed != rec.Seed || !s.Started.Before(rec.Started) {
+		if s.Folder == rec.ID || s.Removed || !compare.Good(s) || s.Candidate != rec.Candidate || s.Seed != rec.Seed || !s.Started.Before(rec.Started) {
 			continue
 		}
 		good, err := store.Load(s.Folder)
@@ -200,13 +203,6 @@ func lastGood(store *results.Store, list []results.Summary, rec *results.Record)
 		}
 	}
 	return "", nil
-}
-
-// isGood tells whether a run can be what the next ones are held against: one that
-// was worse than the last good one can't, or it would be complained of once.
-func isGood(s results.Summary) bool {
-	return !s.Removed && s.Unreadable == "" && compare.ExitCode(s.Verdict) == 0 &&
-		(s.Against == nil || compare.ExitCode(s.Against.Verdict) != fault.Kernel.ExitCode())
 }
 
 // writeNightly writes the page and the text into the results folder.

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package report
+
+import (
+	"bytes"
+	"html"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"packtest/results"
+)
+
+// nights are three weeks of runs: one figure of the candidate gets worse at the
+// fifteenth, times follow two nights later and are noisy, one night's harness
+// failed, one record can't be read, and one is of another QEMU.
+func nights() []results.Summary {
+	var list []results.Summary
+	noise := []float64{1, 1.04, 0.97, 1.01, 0.99, 1.03, 0.98, 1.02, 0.96, 1, 1.05}
+	for day := range 21 {
+		at := time.Date(2026, 1, 1+day, 3, 0, 0, 0, time.UTC)
+		id := at.Format("20060102-150405")
+		s := results.Summary{Folder: id, ID: id, Started: at, Finished: at.Add(time.Minute), Verdict: results.Improved, Why: "2 judged metrics better, none worse",
+			Baseline: "nopack", Candidate: "pack", Packtest: "v1", Base: "debian:linux-source-6.1 6.1.192-2", Seed: 1, Host: "a host, 2 CPUs",
+			Machines: map[string]string{}, Figures: map[string]map[string]map[string]float64{}}
+		if day > 0 {
+			s.Against = &results.Against{ID: list[day-1].Folder, Verdict: results.Unchanged, Why: "pack@A and pack@B are the same binary"}
+		}
+		if day == 14 {
+			s.Against = &results.Against{ID: list[13].Folder, Verdict: results.Regressed, Why: "1 judged metric worse: jit_pages (x86_64 +16.9 %)"}
+		}
+		slow := noise[day%len(noise)]
+		for _, arch := range []string{"x86_64", "s390x"} {
+			s.Machines[arch] = "measure, tcg, QEMU 7.2"
+			figures := func(pages, time float64) map[string]float64 {
+				return map[string]float64{"load programs": 200, "load jit_pages": pages, "load jit_bytes_mapped": 2 << 20,
+					"directmap directmap_4k programs=2048": 16 << 20, "load load_time_per_program": time * slow}
+			}
+			pages, took := 89.0, 2e6
+			if day >= 14 && arch == "x86_64" {
+				pages = 104
+			}
+			if day >= 13 {
+				took *= 1.6
+			}
+			s.Figures[arch] = map[string]map[string]float64{"nopack": figures(267, 1.9e6), "pack": figures(pages, took)}
+		}
+		list = append(list, s)
+	}
+	list[3].Machines = map[string]string{"x86_64": "measure, tcg, QEMU 6", "s390x": "measure, tcg, QEMU 6"}
+	list[6].Verdict, list[6].Why, list[6].Against = results.HarnessFailed, "QEMU died <b>&</b>", nil
+	list[8] = results.Summary{Folder: list[8].Folder, Unreadable: "unexpected end of JSON input"}
+	list[0].Removed = true
+	delete(list[10].Figures, "s390x")
+	return list
+}
+
+func TestNightlyGoldens(t *testing.T) {
+	n := NewNightly(nights())
+	n.Folder = "../"
+	golden(t, "nightly.html", n.HTML)
+	golden(t, "nightly.txt", n.Text)
+	golden(t, "nightly-trends.txt", n.TrendTable)
+	golden(t, "nightly-none.txt", NewNightly(nil).Text)
+	if *look != "" {
+		var b bytes.Buffer
+		if err := n.HTML(&b); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(*look, "nightly.html"), b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestNightlySaysWhatMatters(t *testing.T) {
+	n := NewNightly(nights())
+	var page, text bytes.Buffer
+	if err := n.HTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Text(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"20260115-030000: jit_pages, pack on x86_64: 89 pages to 104 pages (+16.9 %), worse",
+		"20260114-030000: load_time_per_program, pack on x86_64", "harness-failed", "unexpected end of JSON input", "unreadable"} {
+		if !strings.Contains(html.UnescapeString(page.String()), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if got := strings.Count(page.String(), `class="step bad"`); got != 3 {
+		t.Errorf("%d steps are marked, want 3: pages on one architecture, time on both", got)
+	}
+	if strings.Contains(page.String(), "<b>&") {
+		t.Error("text from a record is not escaped")
+	}
+	if strings.Contains(page.String(), "<a href=\"2026") || strings.Contains(page.String(), "report.html") {
+		t.Error("a page without its folder has links to it")
+	}
+	for _, l := range strings.Split(text.String(), "\n") {
+		if width(l) > 72 {
+			t.Errorf("wider than 72: %s", l)
+		}
+	}
+}
+
+// Nothing on the page comes from elsewhere, and an empty history is a page too.
+func TestNightlyNeedsNothingElse(t *testing.T) {
+	for _, runs := range [][]results.Summary{nights(), nil, nights()[:1]} {
+		n := NewNightly(runs)
+		n.Folder = "../"
+		var b bytes.Buffer
+		if err := n.HTML(&b); err != nil {
+			t.Fatal(err)
+		}
+		if m := regexp.MustCompile(`(?i)(https?:|<script|@import|url\(|<link|<img)`).FindString(b.String()); m != "" {
+			t.Errorf("the page asks for %q", m)
+		}
+		if strings.Contains(b.String(), "NaN") || strings.Contains(b.String(), "Inf") {
+			t.Error("a number that is none is drawn")
+		}
+		if err := n.Text(io.Discard); err != nil {
+			t.Error(err)
+		}
+		if err := n.TrendTable(io.Discard); err != nil {
+			t.Error(err)
+		}
+	}
+}
