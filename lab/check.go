@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"packtest/guest/wire"
+	"packtest/internal/cache"
 	"packtest/internal/fault"
 	"packtest/kernel/build"
 	"packtest/kernel/checkpatch"
@@ -31,9 +32,15 @@ func (l *Lab) Check(ctx context.Context, req CheckRequest) (*results.Record, err
 	if err := req.Check.Validate(); err != nil {
 		return nil, err
 	}
-	p := *req.Check.Plan
-	k := &checker{check: req.Check}
-	r, end, err := l.beginWith(ctx, Request{Plan: &p, Command: req.Command}, func(ctx context.Context, p *plan.Plan) (*prepared, error) {
+	k := &checker{check: req.Check, inspect: build.Inspect, build: build.Build}
+	k.boot = k.bootAccelerated
+	return k.start(ctx, l, req.Command)
+}
+
+// start begins a run and carries the check out in it.
+func (k *checker) start(ctx context.Context, l *Lab, command []string) (*results.Record, error) {
+	p := *k.check.Plan
+	r, end, err := l.beginWith(ctx, Request{Plan: &p, Command: command}, func(ctx context.Context, p *plan.Plan) (*prepared, error) {
 		return k.prepare(ctx, l, p)
 	})
 	if err != nil {
@@ -52,6 +59,11 @@ type checker struct {
 	// applied is how many of its patches apply, and refused why the next does not.
 	applied int
 	refused *series.ApplyError
+
+	// A test puts others here.
+	inspect func(context.Context, *cache.Cache, build.Cell, build.Options) (*build.Kernel, *build.Inspection, error)
+	build   func(context.Context, *cache.Cache, build.Cell, build.Options) (*build.Kernel, error)
+	boot    func(context.Context, []*boot) error
 }
 
 // prepare makes of the plan's one variant one for every step.
@@ -102,7 +114,7 @@ func (k *checker) apply(ctx context.Context, l *Lab, prep *prepared, variant str
 	}
 	k.applied = slices.IndexFunc(k.series.Patches, func(p series.Patch) bool { return p.Name == k.refused.Patch })
 	if k.refused.Series != k.series.Name || k.applied < 1 {
-		return err
+		return fault.WithHint(err, "nothing can be checked: is the base, or what the series stands on, the right one?")
 	}
 	prep.stacks[variant] = append(slices.Clone(below), k.series.First(k.applied))
 	return l.apply(ctx, prep, variant)
@@ -204,6 +216,10 @@ func (k *checker) bootSteps(ctx context.Context) error {
 	if len(boots) == 0 {
 		return nil // nothing was built; the record says so
 	}
+	return k.boot(ctx, boots)
+}
+
+func (k *checker) bootAccelerated(ctx context.Context, boots []*boot) error {
 	accel, err := k.accelerators(ctx)
 	if err != nil {
 		return err

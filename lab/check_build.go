@@ -23,7 +23,7 @@ func (k *checker) buildSteps(ctx context.Context, arch string) error {
 		c := &cell{arch: arch, variant: results.CheckVariant(step)}
 		k.emit(Event{Stage: StageBuild, State: Begun, Arch: arch, Variant: c.variant, Done: step, Total: k.applied + 1})
 		started := k.Now()
-		kernel, seen, err := build.Inspect(ctx, k.Cache, k.toBuild(c), k.buildOptions(c))
+		kernel, seen, err := k.inspect(ctx, k.Cache, k.toBuild(c), k.buildOptions(c))
 		if c.err = k.builtOrNot(c, kernel, own(err, step), started); c.err != nil && fault.Of(c.err) != fault.Kernel {
 			return c.err
 		}
@@ -126,7 +126,7 @@ func (k *checker) buildConfig(ctx context.Context, x results.CheckConfig, step i
 	}
 	k.emit(Event{Stage: StageBuild, State: Begun, Arch: x.Arch, Variant: c.variant, Text: "configuration " + x.Config})
 	started := k.Now()
-	kernel, err := build.Build(ctx, k.Cache, what, k.buildOptions(c))
+	kernel, err := k.build(ctx, k.Cache, what, k.buildOptions(c))
 	if err = k.builtOrNot(c, kernel, err, started); err != nil && fault.Of(err) != fault.Kernel {
 		return false, err
 	}
