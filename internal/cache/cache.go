@@ -91,6 +91,10 @@ type Entry struct {
 func (e *Entry) Path(name string) string { return filepath.Join(e.Dir, filepath.FromSlash(name)) }
 
 type manifest struct {
+	// Kind and Key are those that the entry was made under; entries of long ago
+	// don't have them.
+	Kind  string            `json:"kind,omitempty"`
+	Key   string            `json:"key,omitempty"`
 	Files map[string]string `json:"files"`
 }
 
@@ -113,6 +117,14 @@ func (c *Cache) Get(kind, key string) (*Entry, error) {
 	var m manifest
 	if err := json.Unmarshal(b, &m); err != nil || m.Files == nil {
 		return nil, c.corrupt(kind, key, "its manifest can't be read")
+	}
+	if m.Key != "" && (m.Kind != kind || m.Key != key) {
+		return nil, c.corrupt(kind, key, "it is the entry "+m.Kind+"/"+m.Key)
+	}
+	if extra, err := unlisted(dir, m.Files); err != nil {
+		return nil, fmt.Errorf("read cache entry %s/%s: %w", kind, key, err)
+	} else if extra != "" {
+		return nil, c.corrupt(kind, key, extra+" was not put there")
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
 		sum, err := FileSum(filepath.Join(dir, filepath.FromSlash(name)))
@@ -137,10 +149,11 @@ func (c *Cache) Put(kind, key string, fill func(dir string) error) (*Entry, erro
 	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil {
 		return nil, fmt.Errorf("make cache entry %s/%s: %w", kind, key, err)
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(final), ".new-")
+	tmp, release, err := newFolder(filepath.Dir(final))
 	if err != nil {
 		return nil, fmt.Errorf("make cache entry %s/%s: %w", kind, key, err)
 	}
+	defer release()
 	defer os.RemoveAll(tmp)
 	if err := fill(tmp); err != nil {
 		return nil, err
@@ -149,7 +162,7 @@ func (c *Cache) Put(kind, key string, fill func(dir string) error) (*Entry, erro
 	if err != nil {
 		return nil, fmt.Errorf("make cache entry %s/%s: %w", kind, key, err)
 	}
-	b, err := json.MarshalIndent(manifest{Files: sums}, "", "  ")
+	b, err := json.MarshalIndent(manifest{Kind: kind, Key: key, Files: sums}, "", "  ")
 	if err != nil {
 		return nil, err
 	}
@@ -233,6 +246,25 @@ func WriteFile(path string, data []byte, mode fs.FileMode) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
+}
+
+// unlisted returns a file of an entry that its manifest doesn't name, or "".
+func unlisted(dir string, files map[string]string) (extra string, err error) {
+	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, p)
+		if err != nil {
+			return err
+		}
+		if _, ok := files[filepath.ToSlash(rel)]; !ok && rel != manifestName {
+			extra = rel
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return extra, err
 }
 
 func treeSums(dir string) (map[string]string, error) {

@@ -69,12 +69,26 @@ func TestCorruptEntryIsNamedAndRemoved(t *testing.T) {
 		{"truncated", "f has changed", func(e *Entry) error { return os.Truncate(e.Path("f"), 1) }},
 		{"missing", "f is missing", func(e *Entry) error { return os.Remove(e.Path("f")) }},
 		{"no manifest", "no manifest", func(e *Entry) error { return os.Remove(e.Path(manifestName)) }},
+		{"one bit", "f has changed", func(e *Entry) error { return os.WriteFile(e.Path("f"), []byte("iello"), 0o644) }},
+		{"another entry's place", "it is the entry k/2", func(e *Entry) error {
+			return errors.Join(os.RemoveAll(e.Dir), os.Rename(filepath.Join(filepath.Dir(e.Dir), "2"), e.Dir))
+		}},
+		{"another entry's file", "f has changed", func(e *Entry) error {
+			return os.Rename(filepath.Join(filepath.Dir(e.Dir), "2", "f"), e.Path("f"))
+		}},
+		{"a file too many", "g was not put there", func(e *Entry) error { return os.WriteFile(e.Path("g"), nil, 0o644) }},
+		{"a file that the manifest forgot", "f was not put there", func(e *Entry) error {
+			return os.WriteFile(e.Path(manifestName), []byte(`{"files":{}}`), 0o644)
+		}},
 		{"bad manifest", "manifest can't be read", func(e *Entry) error { return os.WriteFile(e.Path(manifestName), []byte("{"), 0o644) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := open(t)
 			e, err := c.Put("k", "1", fill("f", "hello"))
 			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Put("k", "2", fill("f", "other")); err != nil {
 				t.Fatal(err)
 			}
 			if err := tc.harm(e); err != nil {
