@@ -56,6 +56,7 @@ type cli struct {
 	Run     runCmd     `cmd:"" help:"Build the kernels, boot them, measure and compare."`
 	Resume  resumeCmd  `cmd:"" help:"Go on with a run that was cut short."`
 	Nightly nightlyCmd `cmd:"" help:"A run, what changed since the last good one, and a page of trends."`
+	Check   checkCmd   `cmd:"" help:"Check a series patch by patch."`
 	Bisect  bisectCmd  `cmd:"" help:"Find the patch of a series that brings a finding or a regression."`
 	Report  reportCmd  `cmd:"" help:"Show a run again, in any format."`
 	Compare compareCmd `cmd:"" help:"Compare two runs, or two sides of one."`
@@ -115,7 +116,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var c cli
 	parser, err := kong.New(&c, kong.Name("packtest"),
 		kong.Description("Is a series that changes how BPF programs get executable memory right on x86_64 and s390x, and what does it buy?"),
-		kong.Writers(stdout, stderr), kong.Vars{"version": "packtest " + version, "scenarios": strings.Join(plan.Scenarios(), ", "), "formats": formatNames(), "planfile": plan.FileName},
+		kong.Writers(stdout, stderr), kong.Vars{"version": "packtest " + version, "scenarios": strings.Join(plan.Scenarios(), ", "), "formats": formatNames(), "axis": strings.Join(plan.AxisConfigs(), ", "), "planfile": plan.FileName},
 		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Exit(func(code int) { panic(helpAsked(code)) }))
 	if err != nil {
