@@ -112,6 +112,8 @@ func Rules() []Rule {
 			Why: "Accounting: what is charged for may change by design. A limit that does not hold is a finding."},
 		{Metric: "faults_injected", Gate: Shown, Tolerance: 0.1,
 			Why: "Another allocator fails at other points; what it does then is watched by the oracles."},
+		{Metric: "node_pages", Gate: Shown, Tolerance: 0.1,
+			Why: "Whose memory a program gets is the kernel's choice; that its answer is right on every node is watched by the oracles."},
 		{Metric: "slab_growth", Gate: Shown, Tolerance: 0.1,
 			Why: "The kernel's other users of slabs share it; growth in every round is a finding."},
 		{Metric: "load_time_ratio", Gate: Shown, Tolerance: 0.1,

@@ -67,6 +67,8 @@ func Catalogue() []Def {
 			Help: "Small programs that an unprivileged user could load with 128 KiB left below net.core.bpf_jit_limit."},
 		{Name: "faults_injected", Unit: "faults", Better: Neither, Exact: false, Tier: Layout, Labels: []string{"site", "operation"},
 			Help: "Points of the labelled operation at which a call of the labelled site was made to fail, each in turn."},
+		{Name: "node_pages", Unit: "pages", Better: Neither, Exact: false, Tier: Layout, Labels: []string{"node"},
+			Help: "Pages of the labelled node in the vmalloc areas that hold code, when every node's processors loaded as many programs."},
 		{Name: "slab_growth", Unit: "bytes", Better: Lower, Exact: false, Tier: Layout,
 			Help: "Growth of /proc/meminfo SUnreclaim per round of loading and freeing the same programs."},
 		{Name: "load_time_ratio", Unit: "1", Better: Lower, Exact: false, Tier: Measured,

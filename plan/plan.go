@@ -114,7 +114,7 @@ func Scenarios() []string {
 
 // Attacks returns the scenarios that are to break the allocator.
 func Attacks() []string {
-	return []string{"churn", "parallel", "shapes", "limits", "faults", "pressure", soak}
+	return []string{"churn", "parallel", "shapes", "limits", "faults", "pressure", "numa", soak}
 }
 
 // soak is the attack that goes on for a given time.

@@ -42,6 +42,7 @@ func All() []Scenario {
 		{Name: "limits", Help: "reach net.core.bpf_jit_limit and leave it, and load many beyond it", Run: limits},
 		{Name: "faults", Help: "have every allocation fail in turn, where the kernel has fault injection", Run: faults},
 		{Name: "pressure", Help: "load, run and free while memory is short and in pieces", Run: pressure},
+		{Name: "numa", Help: "load, run and free from the processors and in the memory of each node, where there are several", Run: numa},
 		{Name: "soak", Help: "the attacks in turn, with new seeds, for a given time", Run: soak},
 		{Name: "itlb", Help: "run hot programs among many in windows that are marked for a tracer", Run: itlb},
 		{Name: "test_bpf", Help: "the kernel's own test suite for the JIT", Run: testBPF},
