@@ -27,7 +27,7 @@ import (
 // testRecords are the records that every form of report is tested with, and the
 // exit code of each one's verdict.
 func testRecords() map[string]*results.Record {
-	return map[string]*results.Record{"example": exampleRecord(), "failed": failedRecord(), "single": singleRecord(), "empty": emptyRecord()}
+	return map[string]*results.Record{"example": exampleRecord(), "failed": failedRecord(), "single": singleRecord(), "empty": emptyRecord(), "check": checkRecord()}
 }
 
 func TestFormatGoldens(t *testing.T) {
