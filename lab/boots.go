@@ -206,7 +206,7 @@ func (r *run) remark(format string, args ...any) error {
 // bootOnce boots b and turns what happened into an outcome. The error is not
 // nil only if what happened could not be kept.
 func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*outcome, error) {
-	dir, err := os.MkdirTemp(r.dir, ".boot-")
+	dir, err := os.MkdirTemp(r.dir, bootFolder(b))
 	if err != nil {
 		return nil, fmt.Errorf("boot %s %s: %w", b.arch, b.variant, err)
 	}
@@ -222,8 +222,9 @@ func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*out
 	if err != nil {
 		return nil, err
 	}
-	started := r.Now().UTC()
-	tr := newTranscript(func() time.Duration { return r.Now().Sub(started) })
+	// The day's time may be set while the boot lasts; how long it lasts is another clock's.
+	started, begun := r.Now().UTC(), time.Now()
+	tr := newTranscript(func() time.Duration { return time.Since(begun) })
 	vo, err := r.Boot(ctx, m, func(ctx context.Context, port io.ReadWriter) error {
 		return tr.talk(ctx, port, b.job, want, func(msg wire.Message) {
 			if msg.Progress != nil {

@@ -101,6 +101,7 @@ func (l *Lab) beginWith(ctx context.Context, req Request, prepare func(context.C
 			release()
 		}
 	}()
+	l.sweep()
 	// Input errors come before there is a folder for the run.
 	prep, err := prepare(ctx, req.Plan)
 	if err != nil {

@@ -44,6 +44,9 @@ func (l *Lab) Resume(ctx context.Context, ref string, command []string) (*result
 		return nil, err
 	}
 	defer done()
+	if err := l.sweepRun(rec.ID); err != nil {
+		return nil, fmt.Errorf("resume the run %s: %w", rec.ID, err)
+	}
 	prep, err := l.prepare(ctx, p)
 	if err != nil {
 		return nil, err
