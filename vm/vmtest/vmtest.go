@@ -31,7 +31,7 @@ func Kernel(t testing.TB, arch string) string {
 	t.Helper()
 	root := os.Getenv("PACKTEST_TEST_KERNEL_DIR")
 	if root == "" {
-		return built(t, arch).Boot
+		return KernelOf(t, arch, "measure")
 	}
 	// x86_64 boots faster from the ELF file, which needs no decompressing.
 	if elf := filepath.Join(root, arch, "vmlinux"); arch == "x86_64" && exists(elf) {
@@ -47,7 +47,7 @@ func SystemMap(t testing.TB, arch string) string {
 	t.Helper()
 	root := os.Getenv("PACKTEST_TEST_KERNEL_DIR")
 	if root == "" {
-		return built(t, arch).SystemMap
+		return built(t, arch, "measure").SystemMap
 	}
 	if path := filepath.Join(root, arch, "System.map"); exists(path) {
 		return path
@@ -55,8 +55,14 @@ func SystemMap(t testing.TB, arch string) string {
 	return ""
 }
 
-// built returns the kernel of the measuring configuration, as a run builds it.
-func built(t testing.TB, arch string) *build.Kernel {
+// KernelOf returns the path of a bootable kernel of a configuration: the base
+// without patches, as a run builds it.
+func KernelOf(t testing.TB, arch, config string) string {
+	t.Helper()
+	return built(t, arch, config).Boot
+}
+
+func built(t testing.TB, arch, config string) *build.Kernel {
 	t.Helper()
 	need.KernelBuild(t, arch)
 	must := func(err error) {
@@ -75,9 +81,9 @@ func built(t testing.TB, arch string) *build.Kernel {
 	t.Cleanup(release)
 	base, err := source.Resolve(t.Context(), c, "debian:linux-source-6.1", func(msg string) { t.Log(msg) })
 	must(err)
-	fragments, err := kconfig.Load(kconfigs.FS(), "base.config", arch+".config", "measure.config")
+	fragments, err := kconfig.Load(kconfigs.FS(), kconfigs.Fragments(arch, config)...)
 	must(err)
-	k, err := build.Build(t.Context(), c, build.Cell{Arch: arch, Variant: "upstream", Config: "measure",
+	k, err := build.Build(t.Context(), c, build.Cell{Arch: arch, Variant: "upstream", Config: config,
 		Base: base, Commit: base.Commit, Fragments: fragments}, build.Options{Jobs: runtime.NumCPU()})
 	must(err)
 	return k
