@@ -101,6 +101,26 @@ func (s *Search) Best() Suspects {
 	})
 }
 
+// Span returns the shortest stretch of patches, of equals the first, that holds
+// the culprit with at least the given chance.
+func (s *Search) Span(chance float64) Suspects {
+	list := s.Suspects()
+	best := Suspects{From: list[0].From, To: list[len(list)-1].To, P: 1}
+	for i := range list {
+		g := Suspects{From: list[i].From}
+		for _, next := range list[i:] {
+			g.To, g.P = next.To, g.P+next.P
+			if g.P >= chance {
+				if g.To-g.From < best.To-best.From {
+					best = g
+				}
+				break
+			}
+		}
+	}
+	return s.Narrow(best)
+}
+
 // odds returns how likely each patch is the culprit; 0 stands for none of them.
 func (s *Search) odds() []float64 {
 	p := make([]float64, len(s.bad))

@@ -184,6 +184,24 @@ func TestSearchAcquits(t *testing.T) {
 	}
 }
 
+// What is left is a stretch, and the shortest one.
+func TestSearchSpan(t *testing.T) {
+	s := NewSearch(8, Counted())
+	s.Bad(8)
+	if g := s.Span(0.95); g.From != 0 || g.To != 8 || math.Abs(g.P-1) > 1e-9 {
+		t.Errorf("at first it is %+v", g)
+	}
+	s.Good(3)
+	s.Bad(6)
+	if g := s.Span(0.95); g.From != 4 || g.To != 6 || g.P < 0.95 {
+		t.Errorf("between a good step and a bad one it is %+v", g)
+	}
+	s.Same(3, 4)
+	if g := s.Span(0.95); g.From != 5 || g.To != 6 {
+		t.Errorf("without a patch that changes nothing it is %+v", g)
+	}
+}
+
 // The odds add up to 1 and follow Bayes' rule, by hand.
 func TestSearchOdds(t *testing.T) {
 	s := NewSearch(2, Seen())

@@ -150,7 +150,6 @@ func (b *bisector) carryOut(ctx context.Context) error {
 	if err != nil || why != "" {
 		return orKeep(err, func() error { return b.keep(why) })
 	}
-	b.note("looking for %s", b.sought)
 	for b.looks < b.req.Looks && b.search.Best().P < b.req.Confidence {
 		step, ok := b.search.Next(b.cost)
 		if !ok {
@@ -234,7 +233,7 @@ func (b *bisector) count(step int, bad bool, unclear string) {
 	if s.Unclear > 1 && s.Unclear > s.Bad+s.Good {
 		b.skip(step, unclear)
 	}
-	b.note("%s, with %d of %d patches, %s; most likely now: %s", s.Variant, step, b.last(), says, b.name(b.search.Best()))
+	b.note("%s, with %d of %d patches, %s; left: %s", s.Variant, step, b.last(), says, b.name(b.search.Span(b.req.Confidence)))
 }
 
 // skip leaves a step out, as git bisect skip does.
@@ -284,7 +283,7 @@ func (b *bisector) answer() string {
 	best := b.search.Best()
 	switch {
 	case best.P < b.req.Confidence:
-		return fmt.Sprintf("after %d looks no patch is as likely as %s: the most likely is %s", b.looks, percent(b.req.Confidence), b.name(best))
+		return fmt.Sprintf("after %d looks at %s no patch is as likely as %s; what is left is %s", b.looks, b.sought, percent(b.req.Confidence), b.name(b.search.Span(b.req.Confidence)))
 	case best.From == 0:
 		return fmt.Sprintf("%s is there without the series, too: %s", b.sought, b.name(best))
 	}

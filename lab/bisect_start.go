@@ -56,6 +56,7 @@ func (b *bisector) start(ctx context.Context) (why string, err error) {
 		return b.nothing(), nil
 	}
 	b.base = whole[b.sought.arch]
+	b.note("looking for %s", b.sought)
 	b.search = compare.NewSearch(b.last(), b.sought.sign())
 	b.firstLooks(tries[b.sought.arch])
 	b.narrow()

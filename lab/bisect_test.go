@@ -189,7 +189,7 @@ func TestBisect(t *testing.T) {
 		{"no worse metric", fakeSeries{patches: 5, pages: func(int) float64 { return 7 }}, func(q *BisectRequest) { q.Metric = "jit_pages" }, 0, 0, results.Inconclusive, "no worse jit_pages", 2},
 		{"of the base", fakeSeries{patches: 5, culprit: 2, chance: 1, ground: true}, nil, 0, 0, results.Inconclusive, "nothing that what it stands on does not show", 2},
 		{"on a base that doesn't build", fakeSeries{patches: 5, culprit: 2, chance: 1, builds: map[int]error{0: broken}}, nil, 0, 0, results.Inconclusive, "nopack does not build for s390x", 1},
-		{"that more looks would take", fakeSeries{patches: 11, culprit: 7, chance: 1}, func(q *BisectRequest) { q.Looks = 4 }, 0, 0, results.Inconclusive, "after 4 looks no patch is as likely as 95 %", 5},
+		{"that more looks would take", fakeSeries{patches: 11, culprit: 7, chance: 1}, func(q *BisectRequest) { q.Looks = 4 }, 0, 0, results.Inconclusive, `after 4 looks at "programs' code overlaps" on s390x (overlap, churn) no patch is as likely as 95 %; what is left is one of the patches`, 5},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			rec, err := tc.f.bisect(t, tc.change)

@@ -150,6 +150,9 @@ func cellOf(rec *results.Record, arch, variant string) *results.Cell {
 // plan file can say is not kept.
 func (r *run) keepPlan() error {
 	own := *r.plan
+	if own.ReadsStdin() {
+		return nil
+	}
 	for _, v := range own.Variants {
 		if v.First > 0 {
 			return nil

@@ -11,6 +11,15 @@ import (
 // commits, "range:BASE..HEAD".
 func Range(s string) (string, bool) { return strings.CutPrefix(s, "range:") }
 
+// Stdin is the element of a stack that is read from standard input: a series
+// that is there once, and can't be had again.
+const Stdin = "/dev/stdin"
+
+// ReadsStdin tells whether any of the plan's series is.
+func (p *Plan) ReadsStdin() bool {
+	return slices.ContainsFunc(p.Variants, func(v Variant) bool { return slices.Contains(v.Stack, Stdin) })
+}
+
 // baseVariant is what TestOnly calls the base as it is.
 const baseVariant = "base"
 

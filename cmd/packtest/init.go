@@ -39,6 +39,9 @@ func (c *initCmd) Run(w *world) error {
 	if err := p.Validate(); err != nil {
 		return err
 	}
+	if p.ReadsStdin() {
+		return fault.WithHint(fault.Inputf("init: a plan can't hold standard input"), "save the series into a file")
+	}
 	text := p.TOML()
 	if c.File == "-" {
 		fmt.Fprint(w.stdout, text)

@@ -126,12 +126,9 @@ func (f planFlags) applySeries(p *plan.Plan) (err error) {
 	return nil
 }
 
-// stdinPath is where "-", standard input, is read.
-const stdinPath = "/dev/stdin"
-
 func seriesPath(path string) (string, error) {
 	if path == "-" {
-		return stdinPath, nil
+		return plan.Stdin, nil
 	}
 	if _, err := os.Stat(path); err != nil {
 		return "", fault.Inputf("--series: %w", err)
