@@ -5,7 +5,8 @@
 #   make bench    the speed targets, as ratios (takes about half an hour)
 #   make defects  puts defects into the series and sees whether they are found (an hour)
 #   make soak     attacks all kernels for SECONDS (default 600) each
-#   make install  packtest into $(DESTDIR)$(PREFIX)/bin; it needs no Go there
+#   make install  packtest, its manual and its completion into $(DESTDIR)$(PREFIX);
+#                 it needs no Go there
 #
 # All but the last begin with the same set-up step, which does nothing the
 # second time.
@@ -58,6 +59,12 @@ soak: build
 
 install: build
 	install -D -m 0755 bin/packtest $(DESTDIR)$(PREFIX)/bin/packtest
+	bin/packtest man --dir $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	bin/packtest completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/packtest
+	bin/packtest completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_packtest
+	bin/packtest completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/packtest.fish
 
 clean:
 	rm -rf bin

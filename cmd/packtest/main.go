@@ -65,6 +65,10 @@ type cli struct {
 	Shell   shellCmd   `cmd:"" help:"Boot one kernel and look around in it."`
 	Doctor  doctorCmd  `cmd:"" help:"Say what this machine lacks, and the command that mends it."`
 	GC      gcCmd      `cmd:"" name:"gc" help:"Show what the cache holds and remove what is old."`
+	Man     manCmd     `cmd:"" help:"Write the manual's pages."`
+
+	Completion completionCmd `cmd:"" help:"Write a script that makes a shell complete command lines."`
+	Complete   completeCmd   `cmd:"" name:"__complete" hidden:""`
 
 	Cache   string           `help:"Cache folder (default: $XDG_CACHE_HOME/packtest or ~/.cache/packtest)." placeholder:"DIR"`
 	Results string           `help:"Folder of the runs." default:"results" placeholder:"DIR"`
@@ -80,6 +84,7 @@ type world struct {
 	now            func() time.Time
 	cacheDir       string
 	resultsDir     string
+	model          *kong.Application
 }
 
 func (w *world) openCache() (*cache.Cache, error) {
@@ -102,6 +107,16 @@ func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 // helpAsked is thrown by kong's exit hook after it printed help or the version.
 type helpAsked int
 
+// newParser makes the parser of command lines, from which the help, the manual
+// and the shells' completion are made as well.
+func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
+	return kong.New(c, kong.Name("packtest"),
+		kong.Description("Is a series that changes how BPF programs get executable memory right on x86_64 and s390x, and what does it buy?"),
+		kong.Writers(stdout, stderr), kong.Vars{"version": "packtest " + version, "scenarios": strings.Join(plan.Scenarios(), ", "), "formats": formatNames(), "axis": strings.Join(plan.AxisConfigs(), ", "), "planfile": plan.FileName},
+		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Exit(func(code int) { panic(helpAsked(code)) }))
+}
+
 // run is packtest without the process around it. It returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	defer func() {
@@ -114,11 +129,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 	}()
 	var c cli
-	parser, err := kong.New(&c, kong.Name("packtest"),
-		kong.Description("Is a series that changes how BPF programs get executable memory right on x86_64 and s390x, and what does it buy?"),
-		kong.Writers(stdout, stderr), kong.Vars{"version": "packtest " + version, "scenarios": strings.Join(plan.Scenarios(), ", "), "formats": formatNames(), "axis": strings.Join(plan.AxisConfigs(), ", "), "planfile": plan.FileName},
-		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.Exit(func(code int) { panic(helpAsked(code)) }))
+	parser, err := newParser(&c, stdout, stderr)
 	if err != nil {
 		return complain(stderr, err)
 	}
@@ -130,7 +141,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "packtest: %v\npacktest: see packtest --help\n", err)
 		return fault.Input.ExitCode()
 	}
-	w := &world{ctx: ctx, args: args, stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, cacheDir: c.Cache, resultsDir: c.Results}
+	w := &world{ctx: ctx, args: args, stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, cacheDir: c.Cache, resultsDir: c.Results, model: kctx.Model}
 	return complain(stderr, kctx.Run(w))
 }
 
