@@ -225,8 +225,11 @@ func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*out
 	// The day's time may be set while the boot lasts; how long it lasts is another clock's.
 	started, begun := r.Now().UTC(), time.Now()
 	tr := newTranscript(func() time.Duration { return time.Since(begun) })
+	quiet := r.watchConsole(b, filepath.Join(m.Dir, "console.log"))
+	defer quiet.stop()
 	vo, err := r.Boot(ctx, m, func(ctx context.Context, port io.ReadWriter) error {
 		return tr.talk(ctx, port, b.job, want, func(msg wire.Message) {
+			quiet.beat()
 			if msg.Progress != nil {
 				r.emit(Event{Stage: StageBoot, State: Going, Arch: b.arch, Variant: b.variant, Boot: b.number,
 					Text: msg.Scenario + " " + msg.Progress.What, Done: msg.Progress.Done, Total: msg.Progress.Total})

@@ -38,6 +38,9 @@ type Event struct {
 	Variant string
 	Boot    int // the cell's boot, counted from 1; 0 if about none
 	Text    string
+	// Console is set if Text is the last line of a guest's console: the guest has
+	// said nothing itself for a while.
+	Console bool
 	// Done of Total units are finished; Total is 0 if that isn't known.
 	Done, Total int
 	// Left is an estimate of the time left, 0 if there is none.

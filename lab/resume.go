@@ -182,9 +182,6 @@ func (r *run) reopen(ctx context.Context, command []string) error {
 	if err := r.sameAsBefore(ctx); err != nil {
 		return err
 	}
-	if err := r.Store.Tidy(r.rec.ID); err != nil {
-		return err
-	}
 	now := r.Now().UTC()
 	return r.update(func(rec *results.Record) {
 		if len(rec.Sittings) == 0 {

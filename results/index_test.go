@@ -210,23 +210,6 @@ func TestRetain(t *testing.T) {
 	}
 }
 
-func TestTidy(t *testing.T) {
-	s := NewStore(t.TempDir())
-	put(t, s, "x", example("x"))
-	if err := os.MkdirAll(filepath.Join(s.Dir("x"), ".boot-1", "deep"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Tidy("x"); err != nil {
-		t.Fatal(err)
-	}
-	if left, _ := filepath.Glob(filepath.Join(s.Dir("x"), ".*")); len(left) != 0 {
-		t.Errorf("left: %q", left)
-	}
-	if _, err := s.Load("x"); err != nil {
-		t.Error(err)
-	}
-}
-
 func FuzzParseIndex(f *testing.F) {
 	f.Add([]byte(`{"index":1,"folder":"a","id":"a"}` + "\n{"))
 	f.Add([]byte(`{"index":1,"folder":"../a"}`))

@@ -5,10 +5,8 @@ package results
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -113,30 +111,4 @@ func (s *Store) sweep() {
 	for _, d := range dirs {
 		_ = os.RemoveAll(d)
 	}
-}
-
-// Newest returns the ID of the newest run, finished or not; "" if there is none.
-func (s *Store) Newest() (string, error) {
-	ids, err := s.IDs()
-	if err != nil || len(ids) == 0 {
-		return "", err
-	}
-	return ids[len(ids)-1], nil
-}
-
-// Tidy removes what a run that was killed left in its folder: what it worked
-// with, all of which begins with a dot.
-func (s *Store) Tidy(id string) error {
-	dirs, err := os.ReadDir(s.Dir(id))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("tidy the run %s: %w", id, err)
-	}
-	for _, d := range dirs {
-		if strings.HasPrefix(d.Name(), ".") {
-			if err := os.RemoveAll(filepath.Join(s.Dir(id), d.Name())); err != nil {
-				return fmt.Errorf("tidy the run %s: %w", id, err)
-			}
-		}
-	}
-	return nil
 }
