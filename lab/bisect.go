@@ -284,6 +284,8 @@ func (b *bisector) answer() string {
 	switch {
 	case best.P < b.req.Confidence:
 		return fmt.Sprintf("after %d looks at %s no patch is as likely as %s; what is left is %s", b.looks, b.sought, percent(b.req.Confidence), b.name(b.search.Span(b.req.Confidence)))
+	case best.From == 0 && best.To > 0:
+		return fmt.Sprintf("%s is there without the series, or comes with its first patches, up to number %d: what it stands on can't be looked at", b.sought, best.To)
 	case best.From == 0:
 		return fmt.Sprintf("%s is there without the series, too: %s", b.sought, b.name(best))
 	}

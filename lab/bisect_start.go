@@ -268,9 +268,11 @@ func (b *bisector) narrow() {
 	if !b.sought.noisy() {
 		p.Boots = 1
 	}
-	p.Scenarios = slices.DeleteFunc(slices.Clone(p.Scenarios), func(s plan.Scenario) bool {
-		return !slices.Contains(boot[:last+1], s.Name)
-	})
+	if last >= 0 { // what every boot has, such as its time, is in none of them
+		p.Scenarios = slices.DeleteFunc(slices.Clone(p.Scenarios), func(s plan.Scenario) bool {
+			return !slices.Contains(boot[:last+1], s.Name)
+		})
+	}
 	b.plan = &p
 }
 
