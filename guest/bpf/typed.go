@@ -159,11 +159,26 @@ func Attach(program int) (int, error) {
 	return fd, nil
 }
 
-// TestRunWith runs a program that takes arguments instead of a packet once:
-// RawTracepoint, Tracing (which has the kernel call its functions made for that)
-// and StructOps.
-func TestRunWith(fd int, arguments ...uint64) (uint32, error) {
-	attr := testRunAttr{fd: uint32(fd), ctxInSize: uint32(8 * len(arguments)), ctxIn: unsafe.Pointer(unsafe.SliceData(arguments))}
+// TestRunAlone runs a program that takes no packet once: RawTracepoint, and
+// Tracing, which has the kernel call its functions made for that.
+func TestRunAlone(fd int) (uint32, error) { return testRunWith(fd, nil, 0) }
+
+// maxArguments is the most that a function in a structure takes.
+const maxArguments = 12
+
+// TestRunMember runs a StructOps program once: a function that takes a pointer to
+// state, and arguments.
+func TestRunMember(fd int, state []byte, arguments ...uint64) (uint32, error) {
+	in := struct {
+		state unsafe.Pointer
+		rest  [maxArguments - 1]uint64
+	}{state: bytesPointer(state)}
+	n := copy(in.rest[:], arguments)
+	return testRunWith(fd, unsafe.Pointer(&in), uint32(8*(1+n)))
+}
+
+func testRunWith(fd int, in unsafe.Pointer, size uint32) (uint32, error) {
+	attr := testRunAttr{fd: uint32(fd), ctxInSize: size, ctxIn: in}
 	if _, err := call(cmdProgTestRun, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
 		return 0, fmt.Errorf("run program: %w", err)
 	}

@@ -128,7 +128,7 @@ func (s *shapesAttack) trace(all []program, want []uint64, slots *bpf.Array) err
 	if err := slots.Write(make([]byte, slots.Bytes())); err != nil {
 		return err
 	}
-	if _, err := bpf.TestRunWith(all[0].fd); err != nil {
+	if _, err := bpf.TestRunAlone(all[0].fd); err != nil {
 		return fmt.Errorf("program %s: %w", all[0].Name, err)
 	}
 	got, err := slots.Read()
@@ -160,7 +160,7 @@ func (s *shapesAttack) modify(ctx context.Context, types *bpf.Types) (err error)
 		if err := links.add(p.fd); err != nil {
 			return err
 		}
-		got, err := bpf.TestRunWith(p.fd)
+		got, err := bpf.TestRunAlone(p.fd)
 		if err != nil {
 			return fmt.Errorf("program %s: %w", p.Name, err)
 		}
@@ -197,6 +197,7 @@ func shapeStructOps(ctx context.Context, s *shapesAttack) error {
 	for range 8 {
 		factor, plus := s.r.Int32(), s.r.Int32()
 		p, err := s.typed(bpf.StructOps, 1, []bpf.Instruction{
+			bpf.LoadMem(bpf.R3, bpf.R1, 0, bpf.DWord),
 			bpf.LoadMem(bpf.R0, bpf.R1, 8, bpf.DWord),
 			bpf.Mul.Imm(bpf.R0, factor),
 			bpf.LoadMem(bpf.R2, bpf.R1, 16, bpf.DWord),
@@ -206,16 +207,21 @@ func shapeStructOps(ctx context.Context, s *shapesAttack) error {
 			bpf.LoadMem(bpf.R2, bpf.R1, 32, bpf.DWord),
 			bpf.Xor.Reg(bpf.R0, bpf.R2),
 			bpf.Add.Imm(bpf.R0, plus),
+			bpf.LoadMem(bpf.R3, bpf.R3, 0, bpf.Word), // the state
+			bpf.Add.Reg(bpf.R0, bpf.R3),
 			bpf.Exit(),
 		}, bpf.Typed{As: uint32(member.Index), Target: structure})
 		if err != nil {
 			return err
 		}
 		for range 3 {
-			// An int, an unsigned short, a char and an unsigned long.
+			// The state is an int; then there are an int, an unsigned short, a char and
+			// an unsigned long.
+			state, v := make([]byte, 4), s.r.Uint32()
+			binary.NativeEndian.PutUint32(state, v)
 			a, b, c, d := uint64(s.r.Int32()), uint64(s.r.IntN(1<<16)), uint64(s.r.IntN(1<<7)), s.r.Uint64()
-			want := (((a*uint64(int64(factor)) ^ b) + c) ^ d) + uint64(int64(plus))
-			got, err := bpf.TestRunWith(p.fd, 0, a, b, c, d)
+			want := (((a*uint64(int64(factor)) ^ b) + c) ^ d) + uint64(int64(plus)) + uint64(v)
+			got, err := bpf.TestRunMember(p.fd, state, a, b, c, d)
 			if err != nil {
 				return s.noTrampolines(err)
 			}

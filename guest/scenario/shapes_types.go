@@ -116,7 +116,7 @@ func shapeExceptionTable(ctx context.Context, s *shapesAttack) (err error) {
 				found = memory
 			}
 			for _, r := range made {
-				got, err := bpf.TestRunWith(r.program.fd)
+				got, err := bpf.TestRunAlone(r.program.fd)
 				if err != nil {
 					return fmt.Errorf("program %s: %w", r.program.Name, err)
 				}
