@@ -121,25 +121,11 @@ func build(ctx context.Context, c *cache.Cache, cell Cell, o Options, inspect *i
 	if o.Jobs < 1 {
 		o.Jobs = 1
 	}
-	arch, err := archOf(cell.Arch)
+	m, err := cell.made(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	toolchain, err := arch.toolchain(ctx, asks(cell.Fragments, "DEBUG_INFO_BTF"))
-	if err != nil {
-		return nil, nil, err
-	}
-	config, err := kconfig.Merge(cell.Fragments)
-	if err != nil {
-		return nil, nil, err
-	}
-	// The tree, not the commit: a changelog doesn't change the kernel.
-	tree, err := cell.Base.Git().Run(ctx, "rev-parse", "--verify", cell.Commit+"^{tree}")
-	if err != nil {
-		return nil, nil, fmt.Errorf("build %s: %w", cell.name(), err)
-	}
-	key := cache.Key(recipe, cell.Arch, tree, config, toolchain)
-
+	key := m.key
 	k, seen, err := load(c, cell, key, inspect)
 	if err == nil {
 		return k, seen, nil
@@ -164,18 +150,18 @@ func build(ctx context.Context, c *cache.Cache, cell Cell, o Options, inspect *i
 	if err != nil {
 		return nil, nil, err
 	}
-	b := &builder{arch: arch, toolchain: toolchain, cell: cell, tree: t, opts: o, started: time.Now(), inspect: inspect}
+	b := &builder{arch: m.arch, toolchain: m.toolchain, cell: cell, tree: t, opts: o, started: time.Now(), inspect: inspect}
 	if err := b.listen(); err != nil {
 		return nil, nil, err
 	}
-	if err := b.heard(ctx, b.run(ctx, config)); err != nil {
+	if err := b.heard(ctx, b.run(ctx, m.config)); err != nil {
 		return nil, nil, source.NoSpace(err, t.dir)
 	}
-	m := meta{Objects: b.count.done, Seconds: time.Since(b.started).Seconds(), Incremental: b.incremental, Toolchain: toolchain}
-	if _, err := c.Put(entryKind, key, func(dir string) error { return b.collect(ctx, dir, m) }); err != nil {
+	about := meta{Objects: b.count.done, Seconds: time.Since(b.started).Seconds(), Incremental: b.incremental, Toolchain: m.toolchain}
+	if _, err := c.Put(entryKind, key, func(dir string) error { return b.collect(ctx, dir, about) }); err != nil {
 		return nil, nil, source.NoSpace(fmt.Errorf("keep %s: %w", cell.name(), err), c.Root())
 	}
-	if err := b.keepInspection(c, key, m); err != nil {
+	if err := b.keepInspection(c, key, about); err != nil {
 		return nil, nil, source.NoSpace(err, c.Root())
 	}
 	k, seen, err = load(c, cell, key, inspect)
@@ -184,6 +170,44 @@ func build(ctx context.Context, c *cache.Cache, cell Cell, o Options, inspect *i
 	}
 	k.Cached = false
 	return k, seen, nil
+}
+
+// making is what a kernel is made by and of.
+type making struct {
+	arch              arch
+	toolchain, config string
+	key               string // in the cache
+}
+
+// made tells what the cell's kernel would be made by and of.
+func (c Cell) made(ctx context.Context) (m making, err error) {
+	if m.arch, err = archOf(c.Arch); err != nil {
+		return m, err
+	}
+	if m.toolchain, err = m.arch.toolchain(ctx, asks(c.Fragments, "DEBUG_INFO_BTF")); err != nil {
+		return m, err
+	}
+	if m.config, err = kconfig.Merge(c.Fragments); err != nil {
+		return m, err
+	}
+	// The tree, not the commit: a changelog doesn't change the kernel.
+	tree, err := c.Base.Git().Run(ctx, "rev-parse", "--verify", c.Commit+"^{tree}")
+	if err != nil {
+		return m, fmt.Errorf("build %s: %w", c.name(), err)
+	}
+	m.key = cache.Key(recipe, c.Arch, tree, m.config, m.toolchain)
+	return m, nil
+}
+
+// Exists tells whether the cell's kernel is in the cache, so that Build would
+// build nothing.
+func Exists(ctx context.Context, c *cache.Cache, cell Cell) (bool, error) {
+	m, err := cell.made(ctx)
+	if err != nil {
+		return false, err
+	}
+	_, err = loadKernel(c, cell, m.key)
+	return err == nil, nil
 }
 
 // asks tells whether any fragment wants an option to be y.
