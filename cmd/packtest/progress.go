@@ -50,12 +50,33 @@ type progress struct {
 	what    map[string]*atomic.Pointer[string] // what a bar says; mpb reads it from a goroutine of its own
 	started time.Time
 	quiet   map[string]time.Time // when a line was last printed for a thing
+	began   map[string]time.Time // when a thing that goes on was begun
+	boots   boots
 }
 
+// boots is how far a run's boots have come.
+type boots struct {
+	done, total int
+	began       time.Time
+}
+
+// left is an estimate of how long the rest takes; 0 if nothing is known.
+func (b boots) left(now time.Time) time.Duration {
+	if b.done == 0 || b.total <= b.done {
+		return 0
+	}
+	return now.Sub(b.began) / time.Duration(b.done) * time.Duration(b.total-b.done)
+}
+
+func (b boots) String() string { return fmt.Sprintf("boots %d/%d", b.done, b.total) }
+
+// barWidth leaves room for words on 80 columns.
+const barWidth = 10
+
 func newProgress(stderr io.Writer) *progress {
-	p := &progress{out: stderr, stderr: stderr, going: map[string]*mpb.Bar{}, what: map[string]*atomic.Pointer[string]{}, quiet: map[string]time.Time{}}
+	p := &progress{out: stderr, stderr: stderr, going: map[string]*mpb.Bar{}, what: map[string]*atomic.Pointer[string]{}, quiet: map[string]time.Time{}, began: map[string]time.Time{}}
 	if isTerminal(stderr) && os.Getenv("TERM") != "dumb" {
-		p.bars = mpb.New(mpb.WithOutput(stderr), mpb.WithWidth(30), mpb.WithRefreshRate(200*time.Millisecond))
+		p.bars = mpb.New(mpb.WithOutput(stderr), mpb.WithWidth(barWidth), mpb.WithRefreshRate(200*time.Millisecond))
 		p.out = p.bars
 	}
 	return p
@@ -69,31 +90,86 @@ func (p *progress) event(e lab.Event) {
 		p.started = e.At
 	}
 	key := fmt.Sprint(e.Stage, e.Arch, e.Variant, e.Boot)
-	if e.State == lab.Going {
+	switch e.State {
+	case lab.Going:
 		p.goOn(key, e)
+		return
+	case lab.Begun:
+		p.begin(key, e)
+		return
+	case lab.Noted:
+		p.line(e, e.Text)
 		return
 	}
 	p.drop(key)
-	if e.State == lab.Begun {
-		p.quiet[key] = e.At
-		if p.bars != nil {
-			return // its bar will show it
+	text := e.Text
+	if e.Stage == lab.StageBoot {
+		p.boots.done++
+		text += fmt.Sprintf(" (%d of %d", p.boots.done, p.boots.total)
+		if left := p.boots.left(e.At); left > 0 {
+			text += fmt.Sprintf(", about %s left", left.Round(time.Second))
 		}
-		if e.Stage == lab.StageBoot {
-			return // over within seconds; the line at its end is enough
-		}
+		text += ")"
+		p.overall(e)
 	}
-	p.line(e, e.Text)
+	p.line(e, text)
+}
+
+// begin notes that a thing has begun. A boot is over within seconds, and where
+// there is no terminal the line at its end is enough.
+func (p *progress) begin(key string, e lab.Event) {
+	p.quiet[key], p.began[key] = e.At, e.At
+	if e.Stage == lab.StageBoot {
+		if e.Done == 0 { // the first of a run, or of its next part
+			p.boots = boots{began: e.At}
+		}
+		p.boots.total = e.Total
+		p.overall(e)
+		e.Done, e.Total = 0, 0 // which of all it is says nothing of how far it is
+	}
+	switch {
+	case p.bars != nil:
+		p.show(key, e, e.Text)
+	case e.Stage != lab.StageBoot:
+		p.line(e, e.Text)
+	}
 }
 
 func (p *progress) goOn(key string, e lab.Event) {
-	if p.bars == nil {
-		if e.At.Sub(p.quiet[key]) >= quietTime {
-			p.quiet[key] = e.At
-			p.line(e, e.Text+fraction(e))
+	text := e.Text + fraction(e)
+	if e.Console {
+		text = "console: " + e.Text
+	}
+	if p.bars != nil {
+		if !e.Console {
+			text = strings.TrimSpace(fraction(e) + " " + e.Text)
 		}
+		p.show(key, e, text)
 		return
 	}
+	if e.At.Sub(p.quiet[key]) >= quietTime {
+		p.quiet[key] = e.At
+		if began, ok := p.began[key]; ok {
+			text += fmt.Sprintf(", for %s", e.At.Sub(began).Round(time.Second))
+		}
+		p.line(e, text)
+	}
+}
+
+// overall shows how far all boots together are, on a terminal.
+func (p *progress) overall(e lab.Event) {
+	if p.bars == nil || p.boots.total < 2 {
+		return
+	}
+	text := p.boots.String()
+	if left := p.boots.left(e.At); left > 0 {
+		text += fmt.Sprintf(", about %s left", left.Round(time.Second))
+	}
+	p.show("boots", lab.Event{At: e.At, Stage: "run", Done: p.boots.done, Total: p.boots.total}, text)
+}
+
+// show makes or changes the bar of a thing that goes on.
+func (p *progress) show(key string, e lab.Event, text string) {
 	b := p.going[key]
 	if b == nil {
 		what := new(atomic.Pointer[string])
@@ -101,7 +177,7 @@ func (p *progress) goOn(key string, e lab.Event) {
 		// A bar that is made with a total is over when it gets there; ours has
 		// one phase after another.
 		b = p.bars.AddBar(0,
-			mpb.PrependDecorators(decor.Name(subject(e), decor.WC{W: 28, C: decor.DindentRight})),
+			mpb.PrependDecorators(decor.Name(subject(e), decor.WC{W: 28, C: decor.DindentRight}), decor.Elapsed(decor.ET_STYLE_MMSS)),
 			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
 				if s := what.Load(); s != nil {
 					return *s
@@ -110,7 +186,7 @@ func (p *progress) goOn(key string, e lab.Event) {
 			})))
 		p.going[key] = b
 	}
-	text := strings.TrimSpace(fraction(e) + " " + clip(e.Text, 40))
+	text = clip(text, 60)
 	p.what[key].Store(&text)
 	b.SetTotal(int64(e.Total), false)
 	b.SetCurrent(int64(e.Done))
@@ -185,8 +261,8 @@ func fraction(e lab.Event) string {
 }
 
 func clip(s string, n int) string {
-	if len(s) > n {
-		return s[:n-3] + "..."
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-3]) + "..."
 	}
 	return s
 }
