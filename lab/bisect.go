@@ -84,6 +84,9 @@ func (l *Lab) Bisect(ctx context.Context, req BisectRequest) (*results.Record, e
 	}
 	defer end()
 	b := newBisector(r, req)
+	if err := b.findCommits(ctx); err != nil {
+		return r.finish(err)
+	}
 	return r.finish(b.carryOut(ctx))
 }
 
@@ -102,14 +105,17 @@ type bisector struct {
 	result         results.Bisection
 	base           []*outcome // of the first look at the ground, on the arch that is searched
 
+	exists []bool // the step's kernel is in the cache
+
 	// A test puts others here.
-	makeCell  func(ctx context.Context, arch string, step int) (*cell, error)
+	makeCell  func(ctx context.Context, arch, variant string) (*cell, error)
+	seek      func(context.Context) error
 	makeBoots func(ctx context.Context, boots []*boot, accel map[string]string, told func(*boot, *outcome)) error
 }
 
 func newBisector(r *run, req BisectRequest) *bisector {
 	b := &bisector{run: r, req: req, cells: map[string]*cell{}}
-	b.makeCell, b.makeBoots = b.build, r.bootAll
+	b.makeCell, b.makeBoots, b.seek = r.buildCell, r.bootAll, b.findKernels
 	b.ground = r.prep.stacks[r.plan.Baseline]
 	b.series = r.prep.stacks[r.plan.Candidate][len(b.ground):]
 	b.result = results.Bisection{Confidence: req.Confidence, Patches: []string{}, Steps: []results.BisectStep{}, Suspects: []results.Suspects{}}
@@ -122,6 +128,7 @@ func newBisector(r *run, req BisectRequest) *bisector {
 		}
 	}
 	b.steps[len(b.steps)-1].Variant = r.plan.Candidate
+	b.exists = make([]bool, len(b.steps))
 	return b
 }
 
@@ -147,8 +154,14 @@ func (b *bisector) carryOut(ctx context.Context) error {
 		return err
 	}
 	why, err := b.start(ctx)
-	if err != nil || why != "" {
-		return orKeep(err, func() error { return b.keep(why) })
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		return b.keep(why)
+	}
+	if err := b.seek(ctx); err != nil {
+		return err
 	}
 	for b.looks < b.req.Looks && b.search.Best().P < b.req.Confidence {
 		step, ok := b.search.Next(b.cost)
@@ -162,18 +175,11 @@ func (b *bisector) carryOut(ctx context.Context) error {
 	return b.keep(b.answer())
 }
 
-func orKeep(err error, keep func() error) error {
-	if err != nil {
-		return err
-	}
-	return keep()
-}
-
 // buildCost is what a build is held to cost, in looks.
 const buildCost = 3
 
 func (b *bisector) cost(step int) float64 {
-	if b.cells[b.sought.arch+"\x00"+b.steps[step].Variant] != nil {
+	if b.exists[step] || b.cells[b.sought.arch+"\x00"+b.steps[step].Variant] != nil {
 		return 1
 	}
 	return 1 + buildCost

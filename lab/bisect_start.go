@@ -10,7 +10,8 @@ import (
 	"sync"
 
 	"packtest/compare"
-	"packtest/kernel/series"
+	"packtest/internal/fault"
+	"packtest/kernel/build"
 	"packtest/plan"
 	"packtest/results"
 )
@@ -91,22 +92,37 @@ func (b *bisector) cellAt(ctx context.Context, arch string, step int) (c *cell, 
 	if c := b.cells[arch+"\x00"+variant]; c != nil {
 		return c, false, nil
 	}
-	if c, err = b.makeCell(ctx, arch, step); err == nil {
+	if c, err = b.makeCell(ctx, arch, variant); err == nil {
 		b.cells[arch+"\x00"+variant] = c
 	}
 	return c, true, err
 }
 
-// build applies a step's patches and builds its kernel, or takes it from the
-// cache.
-func (b *bisector) build(ctx context.Context, arch string, step int) (*cell, error) {
-	variant, stack := b.steps[step].Variant, b.stackAt(step)
-	commit, err := series.Apply(ctx, b.prep.base.Git(), b.prep.base.Commit, stack)
+// findCommits tells the run what each step is made of. Applying a series makes a
+// commit of every patch, so the steps are the whole's ancestors.
+func (b *bisector) findCommits(ctx context.Context) error {
+	out, err := b.prep.base.Git().Run(ctx, "rev-list", "--first-parent", fmt.Sprintf("--max-count=%d", b.last()+1), b.prep.commits[b.plan.Candidate])
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b.prep.stacks[variant], b.prep.commits[variant] = stack, commit
-	return b.buildCell(ctx, arch, variant)
+	commits := strings.Fields(out)
+	if len(commits) != b.last()+1 || commits[b.last()] != b.prep.commits[b.plan.Baseline] {
+		return fault.Harnessf("bisect: %s is not %d patches on %s", b.plan.Candidate, b.last(), b.plan.Baseline)
+	}
+	for step, s := range b.steps {
+		b.prep.stacks[s.Variant], b.prep.commits[s.Variant] = b.stackAt(step), commits[b.last()-step]
+	}
+	return nil
+}
+
+// findKernels tells which steps need not be built.
+func (b *bisector) findKernels(ctx context.Context) (err error) {
+	for step, s := range b.steps {
+		if b.exists[step], err = build.Exists(ctx, b.Cache, b.toBuild(&cell{arch: b.sought.arch, variant: s.Variant})); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // boot boots each of the kernels once by the plan, and returns what came of it.

@@ -37,6 +37,9 @@ type fakeSeries struct {
 	// ground has the finding on what the series stands on, too.
 	ground bool
 
+	// there are the steps whose kernels exist before the search.
+	there []int
+
 	rand   *rand.Rand
 	job    []string // of the boot that is next
 	built  []int
@@ -116,7 +119,14 @@ func (f *fakeSeries) bisect(t *testing.T, change func(*BisectRequest)) (*results
 	}
 	b := newBisector(r, req)
 	b.accel = map[string]string{"s390x": vm.TCG}
-	b.makeCell = func(_ context.Context, arch string, step int) (*cell, error) {
+	b.seek = func(context.Context) error {
+		for _, step := range f.there {
+			b.exists[step] = true
+		}
+		return nil
+	}
+	b.makeCell = func(_ context.Context, arch, variant string) (*cell, error) {
+		step := slices.IndexFunc(b.steps, func(s results.BisectStep) bool { return s.Variant == variant })
 		f.built = append(f.built, step)
 		c := &cell{arch: arch, variant: b.steps[step].Variant, err: f.builds[step]}
 		image := step
@@ -222,6 +232,21 @@ func TestBisect(t *testing.T) {
 				t.Errorf("%d boots, %d in the record, %d looks", boots, len(rec.Boots), looks)
 			}
 		})
+	}
+}
+
+// Kernels that exist are looked at before others are built.
+func TestBisectPrefersWhatExists(t *testing.T) {
+	f := fakeSeries{patches: 12, culprit: 4, chance: 1, there: []int{3, 4, 9}}
+	rec, err := f.bisect(t, nil)
+	if err != nil || rec.Bisection.To != 4 {
+		t.Fatalf("%v, %+v", err, rec.Bisection)
+	}
+	for _, step := range f.built {
+		if step != 0 && step != 12 && !slices.Contains(f.there, step) {
+			t.Errorf("built the steps %v, where 3 and 4 exist", f.built)
+			break
+		}
 	}
 }
 
