@@ -98,7 +98,9 @@ func (k *checker) prepare(ctx context.Context, l *Lab, p *plan.Plan) (*prepared,
 	for i, commit := range commits {
 		v := plan.Variant{Name: results.CheckVariant(i + 1), Stack: whole.Stack, First: i + 1}
 		p.Variants = append(p.Variants, v)
-		prep.stacks[v.Name] = append(slices.Clone(below), k.series.First(i+1))
+		part := k.series.First(i + 1)
+		part.Name = k.series.Name // a compiler error says which of its patches it may come from
+		prep.stacks[v.Name] = append(slices.Clone(below), part)
 		prep.commits[v.Name] = commit
 	}
 	p.Baseline, p.Candidate = ground.Name, results.CheckVariant(k.applied)
