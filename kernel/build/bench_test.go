@@ -24,6 +24,7 @@ import (
 const (
 	maxColdOverBare    = 1.05
 	maxRebuildOverCold = 0.25
+	maxCheckOverBare   = 1.15
 )
 
 // BenchmarkBuild measures, for each architecture, a cold build against a bare
@@ -67,7 +68,7 @@ func benchmarkArch(b *testing.B, arch string) {
 	}
 	cold := begin.since(b)
 
-	bare := bareMake(b, arch, dir, first.ConfigFile)
+	bare := bareMake(b, arch, dir, first.ConfigFile, b.TempDir())
 
 	cell = realCell(b, c, arch, nopack, pack)
 	begin = now(b)
@@ -113,15 +114,89 @@ func carried(b *testing.B, name string) series.Series {
 	return s
 }
 
-// bareMake times make alone, with a finished .config, as a developer would.
-func bareMake(b *testing.B, arch, dir, config string) spent {
+// BenchmarkCheck measures building the carried series patch by patch with all
+// warnings on, from an empty cache, against one bare cold make and a bare make
+// after each patch. Sparse is left out of both: it reads every file once more.
+func BenchmarkCheck(b *testing.B) {
+	if os.Getenv("PACKTEST_BENCH") != "1" {
+		b.Skip("builds kernels for half an hour; set PACKTEST_BENCH=1")
+	}
+	for _, arch := range Architectures() {
+		b.Run(arch, func(b *testing.B) {
+			need.KernelBuild(b, arch)
+			for b.Loop() {
+				benchmarkCheck(b, arch)
+			}
+		})
+	}
+}
+
+func benchmarkCheck(b *testing.B, arch string) {
+	ctx := context.Background()
+	c, err := cache.Open(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	nopack, pack := carried(b, "nopack"), carried(b, "bpf-prog-pack")
+	cells := []Cell{realCell(b, c, arch, nopack)}
+	for i := range pack.Patches {
+		cells = append(cells, realCell(b, c, arch, nopack, pack.First(i+1)))
+	}
+	base := cells[0].Base
+	// Files that lie in the page cache, for both.
+	dir, _, err := base.Checkout(ctx, cells[0].Commit)
+	if err != nil {
+		b.Fatal(err)
+	}
+	config := ""
+	objects := 0
+	begin := now(b)
+	for _, cell := range cells {
+		k, _, err := build(ctx, c, cell, options(b), &inspector{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		config = k.ConfigFile
+		objects += k.Objects
+	}
+	check := begin.since(b)
+
+	out := b.TempDir()
+	var bare spent
+	for i, cell := range cells {
+		var since []string
+		if i > 0 {
+			since = []string{cells[i-1].Commit}
+		}
+		if _, _, err := base.Checkout(ctx, cell.Commit, since...); err != nil {
+			b.Fatal(err)
+		}
+		t := bareMake(b, arch, dir, config, out)
+		bare.wall, bare.cpu = bare.wall+t.wall, bare.cpu+t.cpu
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(check.wall.Seconds(), "check-s")
+	b.ReportMetric(bare.wall.Seconds(), "bare-s")
+	b.ReportMetric(float64(objects), "objects")
+	b.ReportMetric(check.wall.Seconds()/bare.wall.Seconds(), "check/bare")
+	r := check.cpu.Seconds() / bare.cpu.Seconds()
+	b.ReportMetric(r, "check/bare-cpu")
+	if r > maxCheckOverBare {
+		b.Errorf("check/bare is %.2f in processor time, want at most %.2f", r, maxCheckOverBare)
+	}
+}
+
+// bareMake times make alone in the folder out, with a finished .config, as a
+// developer would.
+func bareMake(b *testing.B, arch, dir, config, out string) spent {
 	a, err := archOf(arch)
 	if err != nil {
 		b.Fatal(err)
 	}
-	out := b.TempDir()
-	if err := copyFile(config, filepath.Join(out, ".config")); err != nil {
-		b.Fatal(err)
+	if _, err := os.Stat(filepath.Join(out, ".config")); err != nil {
+		if err := copyFile(config, filepath.Join(out, ".config")); err != nil {
+			b.Fatal(err)
+		}
 	}
 	begin := now(b)
 	_, err = proc.Run(context.Background(), proc.Cmd{Argv: []string{"make", "-C", dir, "O=" + out, "ARCH=" + a.srcArch,

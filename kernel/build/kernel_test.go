@@ -67,9 +67,10 @@ func options(t testing.TB) Options {
 }
 
 // replace makes a series of one patch that replaces a line of a file which
-// stands between two others.
+// stands between two others; new may be several.
 func replace(name, file string, line int, before, old, new, after string) series.Series {
-	hunk := fmt.Sprintf("--- a/%s\n+++ b/%s\n@@ -%d,3 +%d,3 @@\n %s\n-%s\n+%s\n %s\n", file, file, line, line, before, old, new, after)
+	lines := strings.Split(new, "\n")
+	hunk := fmt.Sprintf("--- a/%s\n+++ b/%s\n@@ -%d,3 +%d,%d @@\n %s\n-%s\n+%s\n %s\n", file, file, line, line, 2+len(lines), before, old, strings.Join(lines, "\n+"), after)
 	s, err := series.Load(fstest.MapFS{
 		name + "/series":  {Data: []byte("1.patch\n")},
 		name + "/1.patch": {Data: []byte("diff --git a/" + file + " b/" + file + "\n" + hunk)},
