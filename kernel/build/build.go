@@ -169,7 +169,16 @@ func build(ctx context.Context, c *cache.Cache, cell Cell, o Options, inspect *i
 		return nil, nil, err
 	}
 	k.Cached = false
+	// The kernel may have been there, built without warnings.
+	if sum, err := cache.FileSum(b.image()); err == nil && sum != k.SHA256 {
+		o.Say(fmt.Sprintf("%s: another image was built before from the same input: it does not build reproducibly", cell.name()))
+	}
 	return k, seen, nil
+}
+
+// image is where make leaves the kernel.
+func (b *builder) image() string {
+	return filepath.Join(b.tree.dir, "arch", b.arch.srcArch, "boot/bzImage")
 }
 
 // making is what a kernel is made by and of.
@@ -291,12 +300,12 @@ func loadKernel(c *cache.Cache, cell Cell, key string) (*Kernel, error) {
 // collect copies what the build made into an entry's folder.
 func (b *builder) collect(ctx context.Context, dir string, m meta) error {
 	files := map[string]string{
-		filepath.Join("arch", b.arch.srcArch, "boot/bzImage"): imageFile,
-		"System.map": mapFile,
-		".config":    configFile,
+		b.image():                               imageFile,
+		filepath.Join(b.tree.dir, "System.map"): mapFile,
+		filepath.Join(b.tree.dir, ".config"):    configFile,
 	}
 	for from, to := range files {
-		if err := copyFile(filepath.Join(b.tree.dir, from), filepath.Join(dir, to)); err != nil {
+		if err := copyFile(from, filepath.Join(dir, to)); err != nil {
 			return err
 		}
 	}
