@@ -122,3 +122,39 @@ func TestSymbols(t *testing.T) {
 		t.Error("no error for a table that isn't there")
 	}
 }
+
+// Whatever QEMU answers, a backtrace ends.
+func FuzzUnwind(f *testing.F) {
+	f.Add("RBP=0000000000001000\nRIP=ffffffff81000010 CPL=0 HLT=1\n", "0000000000001000: 0x0000000000001000 0xffffffff81000111\n")
+	f.Add("PSW=mask 0704c00180000000 addr 0000000000533346 cc 00\nR15=0000000000002000\n", "0000000000002098: 0x0000000000002100 0x0000000000000000\n")
+	f.Fuzz(func(t *testing.T, registers, memory string) {
+		c := cpuState{run: func(line string) (string, error) {
+			if line == "info registers" {
+				return registers, nil
+			}
+			return memory, nil
+		}}
+		if c.load() != nil {
+			return
+		}
+		_ = c.mode()
+		if n := len(c.unwind()); n > maxDepth {
+			t.Errorf("%d frames", n)
+		}
+	})
+}
+
+// A symbol table that is damaged is an error or is read, and any address has a name.
+func FuzzSymbols(f *testing.F) {
+	f.Add("0000000000001000 T first\n0000000000001300 T _etext\n", uint64(0x1004))
+	f.Fuzz(func(t *testing.T, text string, at uint64) {
+		path := filepath.Join(t.TempDir(), "System.map")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s, err := loadSymbols(path)
+		if err == nil && s.name(at) == "" {
+			t.Error("no name")
+		}
+	})
+}
