@@ -62,11 +62,34 @@ func (n Nightly) Changes() []Change {
 			if s.P > 0 {
 				how += fmt.Sprintf(" (p=%.3f)", s.P)
 			}
-			list = append(list, Change{Run: s.Run, Says: how, Tone: stepTone(s)})
+			tone := stepTone(s)
+			switch {
+			case t.Metric == bootTime:
+				tone, how = Muted, how+"; tells of the machine"
+			case n.machineToo(t, s):
+				tone, how = Muted, how+"; so did booting, so it may be the machine"
+			}
+			list = append(list, Change{Run: s.Run, Says: how, Tone: tone})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Change) int { return strings.Compare(b.Run, a.Run) })
 	return list
+}
+
+// bootTime is the metric that tells whether the machine was quiet.
+const bootTime = "boot_time"
+
+// machineToo tells whether a time changed when booting the same kernel did, in
+// the same direction.
+func (n Nightly) machineToo(t compare.Trend, s compare.Step) bool {
+	if d, _ := metric.Lookup(t.Metric); d.Tier != metric.Measured {
+		return false
+	}
+	return slices.ContainsFunc(n.Trends, func(o compare.Trend) bool {
+		return o.Metric == bootTime && o.Arch == t.Arch && o.Variant == t.Variant && slices.ContainsFunc(o.Steps, func(b compare.Step) bool {
+			return b.Run == s.Run && (b.After > b.Before) == (s.After > s.Before)
+		})
+	})
 }
 
 func percent(before, after float64) string {

@@ -109,6 +109,29 @@ func TestNightlySaysWhatMatters(t *testing.T) {
 	}
 }
 
+// A time that changes with that of booting is not held to be the kernel's.
+func TestNightlyKnowsTheMachine(t *testing.T) {
+	runs := nights()
+	for i := range runs {
+		for _, v := range runs[i].Figures["x86_64"] {
+			v["boot boot_time"] = 2e9
+			if i >= 13 {
+				v["boot boot_time"] = 4e9
+			}
+		}
+	}
+	for _, c := range NewNightly(runs).Changes() {
+		timed, x86 := strings.Contains(c.Says, "load_time"), strings.Contains(c.Says, "x86_64")
+		switch {
+		case strings.Contains(c.Says, bootTime) && (c.Tone != Muted || !strings.Contains(c.Says, "tells of the machine")),
+			timed && x86 != strings.Contains(c.Says, "it may be the machine"),
+			timed && x86 != (c.Tone == Muted),
+			strings.Contains(c.Says, "jit_pages") && c.Tone != Bad:
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
 // Nothing on the page comes from elsewhere, and an empty history is a page too.
 func TestNightlyNeedsNothingElse(t *testing.T) {
 	for _, runs := range [][]results.Summary{nights(), nil, nights()[:1]} {
