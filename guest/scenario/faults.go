@@ -349,10 +349,21 @@ func (f *faultAttack) steady(ctx context.Context) (steadyState, error) {
 	return last, err
 }
 
-// compare holds the state against what it was, when what is freed is freed.
+// What is told of a state that isn't what it was.
+const (
+	leftPrograms   = "programs are left behind by a call that failed"
+	leftCharge     = "the charge for JIT memory is not what it was before a call that failed"
+	leftExecutable = "executable memory is not what it was before a call that failed"
+)
+
+// compare holds the state against what it was, when what is freed is freed. What
+// was told once is not waited for again: it may be lost for good.
 func (f *faultAttack) compare(ctx context.Context, before steadyState, after string) error {
 	var now steadyState
-	deadline := time.Now().Add(freeing)
+	deadline := time.Now().Add(settleLimit)
+	if f.watch.told[leftPrograms] || f.watch.told[leftCharge] || f.watch.told[leftExecutable] {
+		deadline = time.Now().Add(freeing)
+	}
 	for wait := time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		var err error
 		if now, err = f.state(); err != nil {
@@ -361,15 +372,16 @@ func (f *faultAttack) compare(ctx context.Context, before steadyState, after str
 		if now == before || time.Now().After(deadline) {
 			break
 		}
+		f.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		time.Sleep(wait)
 	}
 	f.watch.report(oracle.Returned([]oracle.Figure{
-		{Name: "programs", Title: "programs are left behind by a call that failed", Unit: "programs", Was: before.programs, Is: now.programs},
-		{Name: "bpf_jit_current", Title: "the charge for JIT memory is not what it was before a call that failed", Unit: "bytes", Was: before.charged, Is: now.charged},
-		{Name: "executable memory", Title: "executable memory is not what it was before a call that failed", Unit: "bytes", Was: before.executable, Is: now.executable},
+		{Name: "programs", Title: leftPrograms, Unit: "programs", Was: before.programs, Is: now.programs},
+		{Name: "bpf_jit_current", Title: leftCharge, Unit: "bytes", Was: before.charged, Is: now.charged},
+		{Name: "executable memory", Title: leftExecutable, Unit: "bytes", Was: before.executable, Is: now.executable},
 	}, after))
 	return nil
 }
