@@ -47,6 +47,10 @@ func (l lapse) denied() string {
 	return ""
 }
 
+// starved says whether the host had no processor for the guest more than half
+// of the time.
+func (l lapse) starved() bool { return l.guest < l.wall/2 }
+
 const (
 	// lookEvery is how often the limits are looked at.
 	lookEvery = 100 * time.Millisecond

@@ -23,6 +23,7 @@ type seen struct {
 	unprovoked     int   // how many reports there were before the kernel was prodded; -1 if it never was
 	held           bool  // we stopped the machine ourselves, to look at it
 	backtraces     string
+	spent          lapse // while it was watched
 }
 
 // reason is why the watch over a guest ended.
@@ -108,6 +109,7 @@ func (r *running) watch(ctx context.Context, t *talk) {
 				continue
 			}
 			p.look(now)
+			s.spent = p.now
 			if n := r.pulse.count(); n != beats {
 				beats, heard = n, p.now
 			}

@@ -47,6 +47,16 @@ func (k Kind) Fatal() bool {
 	return false
 }
 
+// Timed reports whether the kernel says this because something took long by its
+// clock, which goes on while the host has no processor for it.
+func (k Kind) Timed() bool {
+	switch k {
+	case SoftLockup, HardLockup, RCUStall, HungTask:
+		return true
+	}
+	return false
+}
+
 // Event is one report.
 type Event struct {
 	Kind Kind `json:"kind"`
