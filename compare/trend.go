@@ -5,9 +5,12 @@ package compare
 import (
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"packtest/metric"
 	"packtest/results"
@@ -85,10 +88,18 @@ func Trends(runs []results.Summary) []Trend {
 	var list []Trend
 	for _, t := range trends {
 		slices.Reverse(t.Points)
-		t.Steps = steps(t)
 		list = append(list, *t)
 	}
 	sortTrends(list)
+	var g errgroup.Group
+	g.SetLimit(runtime.NumCPU()) // a thousand runs take the better part of a second
+	for i := range list {
+		g.Go(func() error {
+			list[i].Steps = steps(&list[i])
+			return nil
+		})
+	}
+	_ = g.Wait()
 	return list
 }
 

@@ -57,6 +57,12 @@ func (c *historyCmd) Run(w *world) error {
 	if list, err = c.choose(list, w.now()); err != nil {
 		return err
 	}
+	if c.Format == "text" && !c.Trends {
+		if len(list) == 0 {
+			return nil
+		}
+		return c.table(w, list)
+	}
 	n := report.NewNightly(list)
 	n.Trends = slices.DeleteFunc(n.Trends, func(t compare.Trend) bool {
 		return !oneOf(c.Metric, t.Metric) || !oneOf(c.Variant, t.Variant) || !oneOf(c.Arch, t.Arch)
@@ -74,16 +80,11 @@ func (c *historyCmd) Run(w *world) error {
 		}
 		fmt.Fprintf(w.stdout, "%s\n", b)
 		return nil
-	case c.Trends:
-		if len(n.Trends) == 0 {
-			fmt.Fprintln(w.stderr, "packtest: no figure of these runs has a trend")
-			return nil
-		}
-		return n.TrendTable(w.stdout)
-	case len(list) == 0:
+	case len(n.Trends) == 0:
+		fmt.Fprintln(w.stderr, "packtest: no figure of these runs has a trend")
 		return nil
 	}
-	return c.table(w, list)
+	return n.TrendTable(w.stdout)
 }
 
 func (c *historyCmd) table(w *world, list []results.Summary) error {

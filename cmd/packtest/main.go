@@ -154,7 +154,11 @@ func complain(stderr io.Writer, err error) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	fmt.Fprintf(stderr, "packtest: %v\n", err)
+	text := err.Error()
+	if text == context.Canceled.Error() {
+		text = "interrupted"
+	}
+	fmt.Fprintf(stderr, "packtest: %s\n", text)
 	if hint := fault.HintOf(err); hint != "" {
 		fmt.Fprintf(stderr, "packtest: %s\n", hint)
 	}
