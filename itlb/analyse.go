@@ -204,7 +204,7 @@ func (r *Result) check() error {
 // trace sums up what was counted.
 func (b *Bank) trace() Trace {
 	t := Trace{Instructions: b.instructions, Events: b.events, Flushes: map[trace.FlushKind]uint64{}}
-	for k := trace.FlushAll; k <= trace.FlushUnknown; k++ {
+	for k := trace.FlushAll; k <= trace.LastFlush; k++ {
 		t.Flushes[k] = b.flushes[k]
 	}
 	v := b.views[asIs]

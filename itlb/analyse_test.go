@@ -193,6 +193,7 @@ func TestAnalyseFlushes(t *testing.T) {
 		"everything private": {trace.FlushNonGlobal, false, 3, 3},
 		"a page":             {trace.FlushPage, true, 0, 3},
 		"unknown":            {trace.FlushUnknown, true, 0, 3},
+		"address space":      {trace.FlushSpace, true, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := perPage(10, 4096)

@@ -34,7 +34,7 @@ type Bank struct {
 	events       uint64
 	fetches      [laps][]uint64 // by page
 	instructions [laps]uint64
-	flushes      [trace.FlushUnknown + 1]uint64
+	flushes      [trace.LastFlush + 1]uint64
 
 	batch []access
 }
@@ -140,7 +140,7 @@ func (b *Bank) resolve(events []trace.Event) error {
 			fetches[id]++
 			instructions += uint64(e.Instructions)
 		case trace.Flush:
-			if k := trace.FlushKind(e.Page); k < trace.FlushAll || k > trace.FlushUnknown {
+			if k := trace.FlushKind(e.Page); k < trace.FlushAll || k > trace.LastFlush {
 				return fmt.Errorf("event %d: no flush of kind %d", b.events+uint64(i), e.Page)
 			}
 			a.op, a.page = opFlush, uint32(e.Page)

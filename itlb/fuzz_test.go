@@ -39,6 +39,8 @@ func fuzzEvents(data []byte, pages []uint64) []trace.Event {
 			events = append(events, trace.Event{Kind: trace.Flush, Page: uint64(trace.FlushAll) + uint64(b-0xfc)})
 		case b >= 0xf8:
 			events = append(events, trace.Event{Kind: trace.Flush, Page: uint64(trace.FlushNonGlobal), CPU: b % 2})
+		case b == 0xf6:
+			events = append(events, trace.Event{Kind: trace.Flush, Page: uint64(trace.FlushSpace)})
 		case b == 0xf7:
 			events = append(events, trace.Event{Kind: trace.Lap})
 		default:

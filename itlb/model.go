@@ -32,6 +32,8 @@ func (b Bound) drops(k trace.FlushKind) dropped {
 		return dropsAll
 	case k == trace.FlushNonGlobal:
 		return dropsNonGlobal
+	case k == trace.FlushSpace:
+		return dropsNothing
 	case b == Full:
 		return dropsAll
 	}

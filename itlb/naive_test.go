@@ -163,6 +163,7 @@ func naiveMisses(g Geometry, bound Bound, pages *PageMap, events []trace.Event) 
 			}
 		case trace.Flush:
 			switch k := trace.FlushKind(e.Page); {
+			case k == trace.FlushSpace:
 			case k == trace.FlushAll, k != trace.FlushNonGlobal && bound == Full:
 				c.l1.flush(false)
 				c.l2.flush(false)

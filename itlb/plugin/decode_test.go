@@ -25,6 +25,7 @@ const (
 	flushINVPCID
 	flushIPTE
 	flushOther
+	flushSpace
 )
 
 // TestDecode goes through the decoder of src/insn.c, compiled with a main of its
@@ -87,15 +88,15 @@ func TestDecode(t *testing.T) {
 			{"b98f3041", "crdte %r4,%r3,%r1", flushOther, 0},
 			{"b250008a", "csp %r8,%r10", flushOther, 0},
 			{"b98a008a", "cspg %r8,%r10", flushOther, 0},
-			{"eb110000002f", "lctlg %c1,%c1,0", flushOther, 0},
+			{"eb110000002f", "lctlg %c1,%c1,0", flushSpace, 0},
 			{"eb000000002f", "lctlg %c0,%c0,0", nothing, 0},
 			{"eb260000002f", "lctlg %c2,%c6,0", nothing, 0},
-			{"eb270000002f", "lctlg %c2,%c7,0", flushOther, 0},
+			{"eb270000002f", "lctlg %c2,%c7,0", flushSpace, 0},
 			{"eb8c0000002f", "lctlg %c8,%c12,0", nothing, 0},
-			{"ebe10000002f", "lctlg %c14,%c1,0", flushOther, 0},
+			{"ebe10000002f", "lctlg %c14,%c1,0", flushSpace, 0},
 			{"ebe00000002f", "lctlg %c14,%c0,0", nothing, 0},
 			{"eb1100000025", "stctg %c1,%c1,0", nothing, 0},
-			{"b7dd0000", "lctl %c13,%c13,0", flushOther, 0},
+			{"b7dd0000", "lctl %c13,%c13,0", flushSpace, 0},
 			{"b7000000", "lctl %c0,%c0,0", nothing, 0},
 			{"b6110000", "stctl %c1,%c1,0", nothing, 0},
 			{"07fe", "br %r14", nothing, 0},

@@ -233,6 +233,60 @@ func TestFlushesX86(t *testing.T) {
 	})
 }
 
+// A string instruction that repeats itself shows its page when it is gone to from
+// another one, however often it does so and wherever it lies. QEMU 7.2 counts each
+// element, and once more to see that none is left.
+func TestRepeat(t *testing.T) {
+	eachMachine(t, func(t *testing.T, m machine) {
+		if m.arch != "x86_64" {
+			t.Skip("x86_64 only")
+		}
+		elements := func(n int) int {
+			if m.dir == "" {
+				return n + 1
+			}
+			return 1
+		}
+		want := []trace.Event{fetch(0, 1)}
+		for range 3 {
+			want[len(want)-1].Instructions += 2
+			want = append(want,
+				fetch(1, elements(3000)+1),
+				fetch(0, 2), fetch(2, elements(2)+1),
+				fetch(0, 2), fetch(3, elements(5)), fetch(4, 1), fetch(0, 2))
+		}
+		want[len(want)-1].Instructions++
+		expect(t, m, `
+	lea place(%rip), %rdi
+	mark BEGIN
+	mov $3, %edx
+again:	mov $3000, %ecx
+	jmp one
+back1:	mov $2, %ecx
+	jmp two
+back2:	mov $5, %ecx
+	jmp three
+back3:	dec %edx
+	jnz again
+	mark END
+	goto finish
+	.balign 4096			# page 1
+	.skip 100
+one:	rep stosb
+	jmp back1
+	.balign 4096			# page 2: at its begin
+two:	rep stosb
+	jmp back2
+	.balign 4096			# page 3: its last bytes
+	.skip 4096 - 2
+three:	rep stosb
+	jmp back3
+	.balign 4096
+place:	.skip 16384
+`, want)
+	})
+}
+
 func TestFlushesS390X(t *testing.T) {
 	eachMachine(t, func(t *testing.T, m machine) {
 		if m.arch != "s390x" {
@@ -246,8 +300,8 @@ func TestFlushesS390X(t *testing.T) {
 		want = append(want, fetch(0, 3), flush(trace.FlushPage), fetch(0, 2))
 		want = append(want, pages...)
 		want = append(want,
-			fetch(0, 3), flush(trace.FlushUnknown), // stctg, lctlg 0 (none), lctlg 1
-			fetch(0, 1), flush(trace.FlushUnknown), // lctlg 8 to 15
+			fetch(0, 3), flush(trace.FlushSpace), // stctg, lctlg 0 (none), lctlg 1
+			fetch(0, 1), flush(trace.FlushSpace), // lctlg 8 to 15
 			fetch(0, 1+1+1+1), flush(trace.FlushUnknown), // csp
 			fetch(0, 1))
 		expect(t, m, `

@@ -88,7 +88,7 @@ func (s *cpuState) appendEvent(b []byte, e *Event) ([]byte, error) {
 		b = append(b, codeLap<<1|1)
 		s.inFetch = false
 	case Flush:
-		if k := FlushKind(e.Page); k < FlushAll || k > FlushUnknown {
+		if k := FlushKind(e.Page); k < FlushAll || k > LastFlush {
 			return nil, fmt.Errorf("unknown kind of flush %d", e.Page)
 		}
 		b = append(b, byte(e.Page)<<1|1)
@@ -112,7 +112,7 @@ func (s *cpuState) decode(b []byte, e *Event) ([]byte, error) {
 		switch code := head >> 1; {
 		case code == codeLap:
 			e.Kind, e.Page = Lap, 0
-		case code <= uint64(FlushUnknown):
+		case code <= uint64(LastFlush):
 			e.Kind, e.Page = Flush, code
 		default:
 			return nil, fmt.Errorf("unknown event code %d", code)

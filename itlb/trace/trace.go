@@ -34,6 +34,12 @@ const (
 	// FlushUnknown may drop anything from nothing to all: the instruction was
 	// seen, its operands were not. A simulator gives both bounds.
 	FlushUnknown
+	// FlushSpace drops nothing: the instruction changed the address space, and an
+	// entry belongs to its own (s390x: a control register was loaded).
+	FlushSpace
+
+	// LastFlush is the greatest kind there is.
+	LastFlush = FlushSpace
 )
 
 // Event is one thing that happened on one virtual CPU. Events of one CPU are in

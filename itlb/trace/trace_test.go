@@ -38,7 +38,7 @@ func sample() [][]Event {
 		{
 			fetch(0, 0xffffffff81000, 7), fetch(0, 0xffffffff81001, 0), lap(0), fetch(0, 0xffffffff81001, 1<<32-1),
 			fetch(1, 0, 3), flush(1, FlushAll), fetch(1, 0, 1), fetch(1, maxPage, 128), flush(0, FlushNonGlobal),
-			flush(0, FlushPage), lap(0), fetch(0, 0x3ff80000, 2), flush(1, FlushUnknown),
+			flush(0, FlushPage), lap(0), fetch(0, 0x3ff80000, 2), flush(1, FlushUnknown), flush(1, FlushSpace),
 		},
 		{fetch(1, 0x200, 127)},
 	}
@@ -199,7 +199,7 @@ func TestContradictions(t *testing.T) {
 		{"endless number", [][]byte{window(1, chunk(slices.Repeat([]byte{0xff}, 11)...), finish(1, 1, 9)), end(1)}, "malformed number"},
 		{"page beyond", [][]byte{window(1, chunk(2, 9), finish(1, 1, 9)), end(1)}, "is of no 64-bit address"},
 		{"too many instructions", [][]byte{window(1, chunk(4, 0xff, 0xff, 0xff, 0xff, 0x1f), finish(1, 1, 9)), end(1)}, "instructions in one fetch"},
-		{"unknown event", [][]byte{window(1, chunk(11), finish(1, 0, 0)), end(1)}, "unknown event code 5"},
+		{"unknown event", [][]byte{window(1, chunk(13), finish(1, 0, 0)), end(1)}, "unknown event code 6"},
 		{"unknown record", [][]byte{good, []byte("?")}, `after window 1: unknown record '?'`},
 		{"unknown record in a window", [][]byte{window(1, []byte("?"))}, `window 1: at byte `},
 		{"empty chunk", [][]byte{window(1, chunk())}, "a chunk of 0 bytes"},
@@ -286,7 +286,7 @@ func TestWriterRefuses(t *testing.T) {
 		{"close inside", w.Close, "window 1 has no end"},
 		{"page", func() error { return w.Write([]Event{fetch(0, maxPage+1, 1)}) }, "no 64-bit address"},
 		{"twice", func() error { return w.Write([]Event{fetch(0, 1, 1), fetch(0, 1, 1)}) }, "two fetches in a row"},
-		{"flush", func() error { return w.Write([]Event{flush(0, 5)}) }, "unknown kind of flush"},
+		{"flush", func() error { return w.Write([]Event{flush(0, LastFlush+1)}) }, "unknown kind of flush"},
 		{"kind", func() error { return w.Write([]Event{{Kind: 3}}) }, "unknown kind of event"},
 	} {
 		if err := c.do(); (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {

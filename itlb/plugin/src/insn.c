@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
-#include <stdbool.h>
-
 #include "insn.h"
 
 static struct insn mark(uint32_t magic)
@@ -72,6 +70,21 @@ struct insn decode_x86_64(const uint8_t *b, size_t size)
 	return none;
 }
 
+/* Intel 64 Architectures SDM, volume 2: "REP/REPE/REPZ/REPNE/REPNZ". */
+bool repeats(const uint8_t *b, size_t size)
+{
+	bool rep = false;
+	size_t i = 0;
+
+	for (; i < size && is_legacy_prefix(b[i]); i++)
+		rep |= b[i] == 0xf2 || b[i] == 0xf3;
+	if (i + 1 < size && (b[i] & 0xf0) == 0x40)
+		i++;
+	if (!rep || i + 1 != size)
+		return false;
+	return (b[i] >= 0x6c && b[i] <= 0x6f) || (b[i] >= 0xa4 && b[i] <= 0xa7) || (b[i] >= 0xaa && b[i] <= 0xaf);
+}
+
 /* Whether the wrapping range of control registers holds an address space. */
 static bool loads_asce(unsigned int first, unsigned int last)
 {
@@ -86,16 +99,16 @@ static bool loads_asce(unsigned int first, unsigned int last)
 /* z/Architecture Principles of Operation, "Control Instructions". */
 struct insn decode_s390x(const uint8_t *b, size_t size)
 {
-	const struct insn none = { .what = NOTHING }, other = { .what = FLUSH_OTHER };
+	const struct insn none = { .what = NOTHING }, other = { .what = FLUSH_OTHER }, space = { .what = FLUSH_SPACE };
 
 	if (size == 6 && b[0] == 0xc0 && b[1] == 0x04)
 		return mark((uint32_t)b[2] << 24 | (uint32_t)b[3] << 16 | (uint32_t)b[4] << 8 | (uint32_t)b[5]);
 	if (size == 6 && b[0] == 0xeb && b[5] == 0x2f) /* lctlg */
-		return loads_asce(b[1] >> 4, b[1] & 15) ? other : none;
+		return loads_asce(b[1] >> 4, b[1] & 15) ? space : none;
 	if (size != 4)
 		return none;
 	if (b[0] == 0xb7) /* lctl */
-		return loads_asce(b[1] >> 4, b[1] & 15) ? other : none;
+		return loads_asce(b[1] >> 4, b[1] & 15) ? space : none;
 	switch (b[0] << 8 | b[1]) {
 	case 0xb20d: /* ptlb */
 		return (struct insn){ .what = FLUSH_ALL };

@@ -4,6 +4,7 @@
 #ifndef INSN_H
 #define INSN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ enum what {
 	FLUSH_INVPCID, /* x86_64: its type is in .reg */
 	FLUSH_IPTE,    /* s390x: as many pages more than one as .reg says */
 	FLUSH_OTHER,   /* what it drops depends on more than registers */
+	FLUSH_SPACE,   /* s390x: another address space; it drops nothing */
 };
 
 struct insn {
@@ -40,5 +42,7 @@ typedef struct insn (*decoder)(const uint8_t *bytes, size_t size);
 
 struct insn decode_x86_64(const uint8_t *bytes, size_t size);
 struct insn decode_s390x(const uint8_t *bytes, size_t size);
+/* Whether it is an x86_64 string instruction that a prefix repeats. */
+bool repeats(const uint8_t *bytes, size_t size);
 
 #endif

@@ -32,7 +32,7 @@
 #define MAX_VCPUS 256 /* a vCPU is one byte in the file */
 
 /* Kinds of flushes; FlushKind of package itlb/trace. */
-enum { KIND_ALL = 1, KIND_NON_GLOBAL, KIND_PAGE, KIND_UNKNOWN };
+enum { KIND_ALL = 1, KIND_NON_GLOBAL, KIND_PAGE, KIND_UNKNOWN, KIND_SPACE };
 
 PUBLIC int qemu_plugin_version;
 
@@ -56,6 +56,7 @@ static __attribute__((constructor)) void choose_version(void)
 	qemu_plugin_version = api.version;
 	if (api.version == 1) {
 		FIND(insn_data_v1, "qemu_plugin_insn_data");
+		FIND(tb_exec_inline_v1, "qemu_plugin_register_vcpu_tb_exec_inline");
 		return;
 	}
 	FIND(insn_data_v4, "qemu_plugin_insn_data");
@@ -73,7 +74,7 @@ static __attribute__((constructor)) void choose_version(void)
 static bool api_is_whole(void)
 {
 	if (api.version == 1)
-		return api.insn_data_v1;
+		return api.insn_data_v1 && api.tb_exec_inline_v1;
 	return api.insn_data_v4 && api.scoreboard_new && api.scoreboard_find && api.tb_exec_cond_cb &&
 	       api.tb_exec_inline && api.get_registers && api.read_register && api.byte_array_new &&
 	       api.byte_array_set_size && api.array_free;
@@ -144,6 +145,8 @@ static unsigned int flush_kind(enum what what, unsigned int reg, unsigned int *c
 		return KIND_ALL;
 	if (what == FLUSH_PAGE)
 		return KIND_PAGE;
+	if (what == FLUSH_SPACE)
+		return KIND_SPACE;
 	if (what == FLUSH_OTHER || api.version == 1 || !read_register(registers[reg], &v))
 		return KIND_UNKNOWN;
 	switch (what) {
@@ -268,6 +271,29 @@ static void count_fetch(struct qemu_plugin_tb *tb, uint64_t page, uint64_t instr
 		api.tb_exec_inline(tb, INLINE_ADD_U64, run_instructions, instructions);
 }
 
+/*
+ * QEMU 7.2 begins a block anew for each element of an x86_64 string instruction
+ * with a REP prefix: clearing one page takes thousands. Such a block is that
+ * instruction alone, and counts itself without a call. What runs before and
+ * after it calls, except another such block. To be on another page, that one
+ * would have to begin where the first one ends: in the first bytes of a page, or
+ * on two. Those call.
+ */
+static bool count_repeated(struct qemu_plugin_tb *tb)
+{
+	struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, 0);
+	uint64_t in_page = qemu_plugin_insn_vaddr(insn) & ((1 << PAGE_SHIFT) - 1), add, *sum;
+	size_t size = qemu_plugin_insn_size(insn);
+
+	if (api.version > 1 || !x86 || qemu_plugin_tb_n_insns(tb) != 1 || !repeats(api.insn_data_v1(insn), size) ||
+	    in_page < INSN_BYTES || in_page + size > 1 << PAGE_SHIFT)
+		return false;
+	sum = window_repeated(page_of(tb, 0), &add);
+	if (sum)
+		api.tb_exec_inline_v1(tb, INLINE_ADD_U64, sum, add);
+	return sum;
+}
+
 static void on_block_outside(plugin_id id, struct qemu_plugin_tb *tb)
 {
 	(void)id;
@@ -284,6 +310,9 @@ static void on_block_inside(plugin_id id, struct qemu_plugin_tb *tb)
 	uint64_t first = page_of(tb, 0), last = first;
 
 	(void)id;
+	translated = true;
+	if (count_repeated(tb))
+		return;
 	for (size_t i = 0; i < n; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
 

@@ -79,6 +79,7 @@ struct qemu_api {
 	int version;
 	/* version 1 */
 	const void *(*insn_data_v1)(const struct qemu_plugin_insn *);
+	void (*tb_exec_inline_v1)(struct qemu_plugin_tb *, enum inline_op, void *, uint64_t);
 	/* version 4 */
 	size_t (*insn_data_v4)(const struct qemu_plugin_insn *, void *, size_t);
 	struct qemu_plugin_scoreboard *(*scoreboard_new)(size_t);

@@ -1,26 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
+#include <endian.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "out.h"
 #include "window.h"
 
 #define CHUNK_BYTES 65536
-#define EVENT_BYTES 20 /* more than two varints take */
+#define EVENT_BYTES 24 /* more than two varints take, and what is written too much */
+#define LOG_ENTRIES 2048 /* as much as stays in the nearest cache */
 
 /* The numbers of events other than fetches, as docs/trace.md has them. */
 enum { CODE_LAP = 0 };
 
+/*
+ * What callbacks leave for later: to encode an event takes many times as long
+ * as to note it, and is faster for many at once.
+ */
+union note {
+	void *block;	/* version 1: a block that was entered */
+	struct run run; /* version 4: a run that ended */
+};
+
 struct vcpu {
+	union note *next, *full; /* in log */
+	struct run *run; /* in the scoreboard, while the state is INSIDE */
+	union note log[LOG_ENTRIES];
 	uint8_t chunk[CHUNK_BYTES];
 	size_t used;
 	uint64_t last_page; /* of the last fetch in the window; pages are written as differences */
 	struct totals totals;
-	struct run *run; /* in the scoreboard, while the state is INSIDE */
 };
 
 static const struct qemu_api *api;
@@ -28,6 +42,9 @@ static struct vcpu *vcpus;
 static unsigned int max_vcpus, n_vcpus;
 static struct run *own_runs; /* version 1 has no scoreboards */
 static struct qemu_plugin_scoreboard *runs;
+static uint64_t repeated; /* how often, and times the number of which page */
+static uint64_t repeated_pages[REPEATED_PAGES];
+static unsigned int n_repeated_pages;
 static void (*retranslate)(void);
 
 static _Atomic enum state state;
@@ -44,6 +61,10 @@ void window_init(const struct qemu_api *a, unsigned int count, void (*cb)(void))
 	own_runs = calloc(count, sizeof(*own_runs));
 	if (!vcpus || !own_runs)
 		abort();
+	for (unsigned int i = 0; i < count; i++) {
+		vcpus[i].next = vcpus[i].log;
+		vcpus[i].full = vcpus[i].log + LOG_ENTRIES;
+	}
 	if (api->version > 1)
 		runs = api->scoreboard_new(sizeof(struct run));
 }
@@ -109,11 +130,27 @@ static void write_chunk(unsigned int i)
 	v->used = 0;
 }
 
-static void put_varint(struct vcpu *v, uint64_t x)
+/*
+ * Writes seven bits a byte. Numbers of up to eight bytes come without a branch:
+ * how long the next one is can't be predicted.
+ */
+static uint8_t *put_varint(uint8_t *to, uint64_t x)
 {
-	for (; x >= 0x80; x >>= 7)
-		v->chunk[v->used++] = (uint8_t)(x | 0x80);
-	v->chunk[v->used++] = (uint8_t)x;
+	if (__builtin_expect(x < 0x80, 1)) {
+		*to = (uint8_t)x;
+		return to + 1;
+	}
+	for (; x >> 56; x >>= 7)
+		*to++ = (uint8_t)(x | 0x80);
+	unsigned int bytes = (unsigned int)(70 - __builtin_clzll(x | 1)) / 7;
+
+	x = (x & 0x0fffffff) | (x & 0x0fffffffull << 28) << 4;
+	x = (x & 0x00003fff00003fff) | (x & 0x0fffc0000fffc000) << 2;
+	x = (x & 0x007f007f007f007f) | (x & 0x3f803f803f803f80) << 1;
+	x |= 0x8080808080808080 >> (8 * (8 - bytes)) >> 8;
+	x = htole64(x);
+	memcpy(to, &x, 8);
+	return to + bytes;
 }
 
 static void put_fetch(unsigned int i, uint64_t page, uint64_t instructions)
@@ -128,8 +165,8 @@ static void put_fetch(unsigned int i, uint64_t page, uint64_t instructions)
 	}
 	if (v->used > CHUNK_BYTES - EVENT_BYTES)
 		write_chunk(i);
-	put_varint(v, ((uint64_t)step << 1 ^ (uint64_t)(step >> 63)) << 1);
-	put_varint(v, instructions);
+	uint8_t *end = put_varint(v->chunk + v->used, ((uint64_t)step << 1 ^ (uint64_t)(step >> 63)) << 1);
+	v->used = (size_t)(put_varint(end, instructions) - v->chunk);
 	v->last_page = page;
 	v->totals.fetches++;
 	v->totals.instructions += instructions;
@@ -141,7 +178,98 @@ static void put_code(unsigned int i, unsigned int code)
 
 	if (v->used > CHUNK_BYTES - EVENT_BYTES)
 		write_chunk(i);
-	put_varint(v, (uint64_t)code << 1 | 1);
+	v->chunk[v->used++] = (uint8_t)(code << 1 | 1);
+}
+
+/* Version 1: a block was entered. */
+static void continue_run(unsigned int vcpu, uint64_t page, uint64_t instructions)
+{
+	struct run *r = &own_runs[vcpu];
+
+	if (r->page != page) {
+		if (r->page != NO_PAGE)
+			put_fetch(vcpu, r->page, r->instructions);
+		*r = (struct run){ page, 0 };
+	}
+	r->instructions += instructions;
+}
+
+/* Takes up what callbacks noted, unless it came after the end mark. */
+static __attribute__((noinline)) void drain(unsigned int vcpu)
+{
+	struct vcpu *v = &vcpus[vcpu];
+	const union note *end = v->next;
+
+	v->next = v->log;
+	if (!recording(vcpu))
+		return;
+	for (const union note *n = v->log; n < end; n++) {
+		if (api->version == 1)
+			continue_run(vcpu, packed_high(n->block), packed_low(n->block));
+		else
+			put_fetch(vcpu, n->run.page, n->run.instructions);
+	}
+}
+
+static void drain_full(unsigned int vcpu)
+{
+	if (__builtin_expect(vcpus[vcpu].next == vcpus[vcpu].full, 0))
+		drain(vcpu);
+}
+
+uint64_t *window_repeated(uint64_t page, uint64_t *add)
+{
+	unsigned int i = 0;
+
+	if (max_vcpus > 1)
+		return NULL;
+	while (i < n_repeated_pages && repeated_pages[i] != page)
+		i++;
+	if (i == REPEATED_PAGES)
+		return NULL;
+	repeated_pages[i] = page;
+	if (i == n_repeated_pages)
+		n_repeated_pages++;
+	*add = (uint64_t)i << REPEATED_BITS | 1;
+	return &repeated;
+}
+
+/* Takes up what repeated itself since the last call. */
+static __attribute__((noinline)) void drain_repeated(unsigned int vcpu)
+{
+	uint64_t times = repeated & ((1u << REPEATED_BITS) - 1), which = repeated >> REPEATED_BITS;
+
+	repeated = 0;
+	drain(vcpu);
+	if (!recording(vcpu))
+		return;
+	if (!times || which % times || which / times >= n_repeated_pages) {
+		window_fail("window %u: string instructions repeated themselves on more than one page, or 2^%d times",
+			    number, REPEATED_BITS);
+		return;
+	}
+	continue_run(vcpu, repeated_pages[which / times], times);
+}
+
+/* Version 1: every block calls. */
+void window_block(unsigned int vcpu, void *u)
+{
+	if (__builtin_expect(repeated, 0))
+		drain_repeated(vcpu);
+	(vcpus[vcpu].next++)->block = u;
+	drain_full(vcpu);
+}
+
+/* Version 4: a block calls if it isn't on the run's page, and counts by itself. */
+void window_page(unsigned int vcpu, void *u)
+{
+	struct vcpu *v = &vcpus[vcpu];
+	struct run *r = v->run;
+
+	v->next->run = *r;
+	v->next += r->page != NO_PAGE;
+	*r = (struct run){ packed_high(u), 0 };
+	drain_full(vcpu);
 }
 
 /* Ends the run of a vCPU, of which rest instructions are yet to come. */
@@ -149,6 +277,9 @@ static void end_run(unsigned int vcpu, uint64_t rest)
 {
 	struct run *r = run_of(vcpu);
 
+	if (repeated)
+		drain_repeated(vcpu);
+	drain(vcpu);
 	if (r->page != NO_PAGE)
 		put_fetch(vcpu, r->page, r->instructions - rest);
 	r->instructions = rest;
@@ -156,30 +287,6 @@ static void end_run(unsigned int vcpu, uint64_t rest)
 		r->page = NO_PAGE;
 }
 
-static __attribute__((noinline)) void go_to(unsigned int vcpu, struct run *r, uint64_t page)
-{
-	if (r->page != NO_PAGE && recording(vcpu))
-		put_fetch(vcpu, r->page, r->instructions);
-	r->page = page;
-	r->instructions = 0;
-}
-
-/* Version 1: every block calls. */
-void window_block(unsigned int vcpu, void *u)
-{
-	struct run *r = &own_runs[vcpu];
-	uint64_t page = packed_high(u);
-
-	if (__builtin_expect(r->page != page, 0))
-		go_to(vcpu, r, page);
-	r->instructions += packed_low(u);
-}
-
-/* Version 4: a block calls if it isn't on the run's page, and counts by itself. */
-void window_page(unsigned int vcpu, void *u)
-{
-	go_to(vcpu, vcpus[vcpu].run, packed_high(u));
-}
 
 void window_begin(unsigned int vcpu, void *u)
 {
@@ -203,7 +310,9 @@ void window_begin(unsigned int vcpu, void *u)
 		return;
 	}
 	number++;
+	repeated = 0;
 	for (unsigned int i = 0; i < n_vcpus; i++) {
+		vcpus[i].next = vcpus[i].log;
 		vcpus[i].used = 0;
 		vcpus[i].last_page = 0;
 		vcpus[i].totals = (struct totals){ 0 };

@@ -19,6 +19,8 @@
 
 #define PAGE_SHIFT 12
 #define NO_PAGE UINT64_MAX
+#define REPEATED_BITS 27
+#define REPEATED_PAGES 1024
 #define COUNT_BITS 10 /* a block of QEMU's has at most 512 instructions */
 
 struct run {
@@ -53,6 +55,11 @@ static inline uint64_t packed_low(const void *p)
 void window_init(const struct qemu_api *, unsigned int max_vcpus, void (*retranslate)(void));
 /* A vCPU exists; QEMU tells of each before it executes anything. */
 void window_vcpu(unsigned int vcpu);
+/*
+ * Version 1, one vCPU: where a block that repeats one string instruction on page
+ * counts itself, and what it adds there each time; NULL if it must call instead.
+ */
+uint64_t *window_repeated(uint64_t page, uint64_t *add);
 /* The scoreboard that holds the runs; NULL in version 1. */
 struct qemu_plugin_scoreboard *window_runs(void);
 
