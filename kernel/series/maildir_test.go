@@ -79,3 +79,31 @@ func TestMaildirRefuses(t *testing.T) {
 		}
 	}
 }
+
+// What b4 am writes has no cover letter, and in each patch the trailers that its
+// reviewers sent.
+func TestB4Am(t *testing.T) {
+	b, err := os.ReadFile("testdata/mbox/plain.mbox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mbox strings.Builder
+	for _, m := range splitMbox(b)[1:] {
+		text := strings.Replace(string(m), "\n---\n", "\nReviewed-by: Ada Reviewer <ada@example.org>\n---\n", 1)
+		text = strings.Replace(text, "\nMIME-Version", "\nIn-Reply-To: <2022-0@example.org>\nX-Mailer: b4\nMIME-Version", 1)
+		mbox.WriteString("From git@z Thu Jan  1 00:00:00 1970\n" + text + "\n")
+	}
+	path := filepath.Join(t.TempDir(), "v6_20220125_bjorn_core.mbx")
+	if err := os.WriteFile(path, []byte(mbox.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(path)
+	if err != nil || len(s.Patches) != 3 || len(s.Notes) != 0 || s.Name != "v6_20220125_bjorn_core" {
+		t.Fatalf("%d patches of %q, notes %q, %v", len(s.Patches), s.Name, s.Notes, err)
+	}
+	for _, p := range s.Patches {
+		if !strings.HasSuffix(p.Message, "\nReviewed-by: Ada Reviewer <ada@example.org>\n") {
+			t.Errorf("%s: the changelog is %q", p.Name, p.Message)
+		}
+	}
+}
