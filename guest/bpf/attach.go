@@ -13,9 +13,13 @@ import (
 const (
 	cmdProgAttach        = 8
 	cmdRawTracepointOpen = 17
+	cmdLinkCreate        = 28
 
 	attachEgress = 1 // BPF_CGROUP_INET_EGRESS
 	allowMulti   = 2 // BPF_F_ALLOW_MULTI
+
+	attachXDP  = 37 // BPF_XDP
+	genericXDP = 2  // XDP_FLAGS_SKB_MODE
 )
 
 // MaxPerCgroup is how many programs one cgroup takes (BPF_CGROUP_MAX_PROGS);
@@ -30,6 +34,18 @@ func AttachEgress(cgroup, program int) error {
 		return fmt.Errorf("attach a program to a cgroup: %w", err)
 	}
 	return nil
+}
+
+// AttachXDP has an XDP program see the packets that come to a network interface,
+// given by its number, in the generic way that needs no driver. It stays until
+// the returned descriptor is closed.
+func AttachXDP(device, program int) (int, error) {
+	attr := struct{ program, device, kind, flags uint32 }{uint32(program), uint32(device), attachXDP, genericXDP}
+	fd, err := call(cmdLinkCreate, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	if err != nil {
+		return -1, fmt.Errorf("attach a program to network interface %d: %w", device, err)
+	}
+	return fd, nil
 }
 
 // OpenRawTracepoint puts a program after those that run at the kernel's

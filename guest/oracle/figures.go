@@ -128,6 +128,56 @@ func Reused(moments []Mapped) []wire.Finding {
 	return finding("no-reuse", "freed executable memory is not used again", cases)
 }
 
+// Growth is what happened to executable memory when a program was loaded.
+type Growth struct {
+	Need int64 // bytes of its code
+	Room int64 // the longest run without code that there was before, in bytes; see Room
+	More int64 // bytes that became executable with it
+}
+
+// roomSpare is what a program may need besides its code: a header, an exception
+// table, and what aligns them.
+const roomSpare = 16 << 10
+
+// Filled holds if a program for which there is room goes there. An allocator may
+// have a reason to leave a place alone, but not again and again.
+func Filled(loads []Growth) []wire.Finding {
+	var cases []string
+	for i, g := range loads {
+		if g.Room >= g.Need+roomSpare && g.More > 0 {
+			cases = append(cases, fmt.Sprintf("load %d of %d: %d bytes more for a program of %d, with %d bytes in a row free in executable memory",
+				i+1, len(loads), g.More, g.Need, g.Room))
+		}
+	}
+	if len(cases) < 2 {
+		return nil
+	}
+	return finding("no-reuse", "executable memory grows although there is room in it", cases)
+}
+
+// Room returns the length of the longest run of bytes without code in an area
+// that holds some. images and areas are in the order of addresses.
+func Room(images []Image, areas []probe.Area) int64 {
+	var longest uint64
+	for _, a := range areas {
+		first := sort.Search(len(images), func(i int) bool { return images[i].End > a.Start })
+		at, end := a.Start, a.Start+a.Bytes()
+		for _, im := range images[first:] {
+			if im.Start >= end {
+				break
+			}
+			if im.Start > at {
+				longest = max(longest, im.Start-at)
+			}
+			at = max(at, im.End)
+		}
+		if at > a.Start && at < end {
+			longest = max(longest, end-at)
+		}
+	}
+	return int64(longest)
+}
+
 // Executable returns how many bytes of the kernel's vmalloc areas can be
 // executed, and the areas that are.
 func Executable(areas []probe.Area, table probe.PageTable) (list []probe.Area) {

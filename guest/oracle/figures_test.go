@@ -5,6 +5,8 @@ package oracle
 import (
 	"slices"
 	"testing"
+
+	"packtest/guest/probe"
 )
 
 func TestReturned(t *testing.T) {
@@ -63,6 +65,35 @@ func TestReused(t *testing.T) {
 	heard(t, "packs that only grow", Reused(append(clean, Mapped{Live: 500 << 10, Held: 4 * pack, Area: pack})), "not used again|moment 4 of 4")
 	heard(t, "pages of their own", Reused([]Mapped{{Live: 4096 * 100, Held: 8192 * 100, Area: 8192}, {}, {Live: 4096 * 90, Held: 8192 * 90, Area: 8192}}))
 	heard(t, "pages that stay", Reused([]Mapped{{Live: 4096 * 100, Held: 8192 * 100, Area: 8192}, {Live: 4096, Held: 8192 * 110, Area: 8192}}), "not used again")
+}
+
+func TestFilled(t *testing.T) {
+	const pack = 2 << 20
+	grown := Growth{Need: 700 << 10, Room: 800 << 10, More: pack}
+	heard(t, "room, and used", Filled([]Growth{{Need: 700 << 10, Room: 800 << 10}, {Need: 700 << 10, Room: 800 << 10}}))
+	heard(t, "no room", Filled([]Growth{{Need: 700 << 10, Room: 600 << 10, More: pack}, {Need: 700 << 10, Room: 700 << 10, More: pack}}))
+	heard(t, "left alone once", Filled([]Growth{grown, {Need: 700 << 10, Room: 800 << 10}}))
+	heard(t, "left alone again", Filled([]Growth{grown, {}, grown}), "although there is room|load 3 of 3")
+}
+
+func TestRoom(t *testing.T) {
+	areas := []probe.Area{{Start: 0x1000, End: 0x2000, Pages: 1}, {Start: 0x10000, End: 0x21000, Pages: 0x10}, {Start: 0x40000, End: 0x140000, Pages: 0x100}}
+	for _, tc := range []struct {
+		name   string
+		images []Image
+		want   int64
+	}{
+		{"nothing", nil, 0},
+		{"an area without code is not counted", []Image{{Start: 0x1000, End: 0x1800}}, 0x800},
+		{"before", []Image{{Start: 0x18000, End: 0x20000}}, 0x8000},
+		{"between", []Image{{Start: 0x10000, End: 0x11000}, {Start: 0x16000, End: 0x1f000}}, 0x5000},
+		{"behind", []Image{{Start: 0x10000, End: 0x12000}}, 0xe000},
+		{"elsewhere", []Image{{Start: 0x900000, End: 0x910000}}, 0},
+	} {
+		if got := Room(tc.images, areas); got != tc.want {
+			t.Errorf("%s: %#x, want %#x", tc.name, got, tc.want)
+		}
+	}
 }
 
 func TestPointed(t *testing.T) {

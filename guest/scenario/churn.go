@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"packtest/guest/bpf"
+	"packtest/guest/oracle"
 	"packtest/guest/wire"
 	"packtest/metric"
 )
@@ -81,13 +82,23 @@ const (
 	// largePrograms is how many there are, one after the other: more than fits
 	// into three areas of 2 MiB, two to an area.
 	largeBytes, largePrograms = 700 << 10, 7
+	// stayingBytes is how much each of the programs has that stay.
+	stayingBytes = 300 << 10
 )
 
 // recycle loads and frees large programs, one at a time, beside what is still
 // there: they all have room in the same place, if freed space is used again.
+// With each of them comes one that stays, so that no area becomes empty, and
+// there is more at the end than fits into one. Each is a little smaller than
+// the one before, whose place it fits into with all that is around it.
 func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
 	steps := 1000
+	var loads []oracle.Growth
 	for i := range 1 + largePrograms {
+		free, had, err := a.watch.room()
+		if err != nil {
+			return err
+		}
 		before, err := a.reader.read()
 		if err != nil {
 			return err
@@ -100,6 +111,11 @@ func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
 		if err != nil {
 			return err
 		}
+		_, have, err := a.watch.room()
+		if err != nil {
+			return err
+		}
+		loads = append(loads, oracle.Growth{Need: int64(in.JITBytes), Room: free, More: have - had})
 		if i == 0 {
 			// A short one tells how much code the JIT makes of a step.
 			steps = largeBytes * steps / int(in.JITBytes)
@@ -123,9 +139,16 @@ func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
 			// It is for the end of the scenario to say that nothing came back.
 			return nil
 		}
+		if i > 0 {
+			if err := a.load(longProgram(r, a.n+1+largePrograms+i, steps*stayingBytes/largeBytes)); err != nil {
+				return err
+			}
+			steps -= steps / 20
+		}
 		a.env.Report.Progress(a.loads, 0, "programs loaded")
 	}
-	return nil
+	a.watch.report(oracle.Filled(loads))
+	return a.checkFast(ctx)
 }
 
 // fragment frees every second program in the order of addresses.

@@ -80,14 +80,17 @@ func loadedWorkload(ctx context.Context, env *Env, spec wire.ScenarioSpec) (*wor
 	return w, nil
 }
 
-// awaitCharge waits, at most settleLimit, until bpf_jit_current is what it was
+// awaitCharge waits, at most settleLimit after its last change, until bpf_jit_current is what it was
 // before the load.
 func (w *workload) awaitCharge(ctx context.Context) error {
 	deadline := time.Now().Add(settleLimit)
-	for time.Now().Before(deadline) {
+	for last := int64(-1); time.Now().Before(deadline); {
 		v, err := w.reader.charged()
 		if err != nil || v <= w.before.charged {
 			return err
+		}
+		if v != last {
+			last, deadline = v, time.Now().Add(settleLimit)
 		}
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("wait for the kernel to free programs: %w", err)

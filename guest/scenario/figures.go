@@ -138,8 +138,9 @@ func areasSince(before, now []probe.Area, held map[uint64]bool) int64 {
 	return sum
 }
 
-// settleLimit bounds the wait for the kernel's work queues. Freeing a thousand
-// programs takes a second under emulation.
+// settleLimit bounds the wait for the kernel's work queues, counted from the last
+// time that something was freed. Freeing a thousand programs takes a second
+// under emulation, and much longer on a busy host.
 const settleLimit = 30 * time.Second
 
 // settleAgain is that limit once it was reached: what did not come back in
@@ -156,13 +157,18 @@ func (r *reader) settle(ctx context.Context, before figures, held map[uint64]boo
 		limit = settleAgain
 	}
 	deadline := time.Now().Add(limit)
+	var last [3]int64
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		now, err := r.read()
 		if err != nil {
 			return now, err
 		}
 		r.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
-		done := now.programs <= before.programs && now.charged <= before.charged && areasSince(before.areas, now.areas, held) == 0
+		areas := areasSince(before.areas, now.areas, held)
+		done := now.programs <= before.programs && now.charged <= before.charged && areas == 0
+		if is := [3]int64{int64(now.programs), now.charged, int64(areas)}; is != last {
+			last, deadline = is, time.Now().Add(limit)
+		}
 		if done {
 			return now, nil
 		}

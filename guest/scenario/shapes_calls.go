@@ -26,22 +26,26 @@ func shapeTailCalls(ctx context.Context, s *shapesAttack) (err error) {
 	}
 	defer func() { err = errors.Join(err, next.Close()) }()
 	const alone = 4711
-	caller, err := s.program(bpf.SchedCLS, 100, alone, []bpf.Instruction{
-		bpf.Mov.Reg(bpf.R6, bpf.R1),
-		bpf.LoadMap(bpf.R2, next.FD()),
-		bpf.Mov.Imm(bpf.R3, 0),
-		bpf.Call(bpf.TailCall),
-		bpf.Mov.Imm(bpf.R0, alone),
-		bpf.Exit(),
-	})
+	makeCaller := func() (program, error) {
+		p, err := s.program(bpf.SchedCLS, 100, alone, []bpf.Instruction{
+			bpf.Mov.Reg(bpf.R6, bpf.R1),
+			bpf.LoadMap(bpf.R2, next.FD()),
+			bpf.Mov.Imm(bpf.R3, 0),
+			bpf.Call(bpf.TailCall),
+			bpf.Mov.Imm(bpf.R0, alone),
+			bpf.Exit(),
+		})
+		if err != nil {
+			return p, err
+		}
+		in, err := bpf.ProgramInfo(p.fd)
+		s.watch.patched[in.ID] = true
+		return p, err
+	}
+	caller, err := makeCaller()
 	if err != nil {
 		return err
 	}
-	in, err := bpf.ProgramInfo(caller.fd)
-	if err != nil {
-		return err
-	}
-	s.watch.patched[in.ID] = true
 	for i := range tailTargets {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -64,6 +68,20 @@ func shapeTailCalls(ctx context.Context, s *shapesAttack) (err error) {
 		}
 		if err := s.answers(caller, uint32(answer)); err != nil {
 			return err
+		}
+		if i < 2 {
+			// One that comes when there is something to continue with gets its
+			// jump when it is loaded, and loses it later like the others.
+			late, err := makeCaller()
+			if err != nil {
+				return err
+			}
+			if err := s.answers(late, uint32(answer)); err != nil {
+				return err
+			}
+			if i == 0 {
+				s.set.keep(func(p program) bool { return p.Index != late.Index })
+			}
 		}
 		if i%2 == 0 {
 			// The array holds on to a program that nobody else has.
@@ -146,12 +164,6 @@ func (s *shapesAttack) forEach(loop []bpf.Instruction, plus int32) (main, callba
 func (s *shapesAttack) functions(main, end, callback []bpf.Instruction, input, answer uint32) error {
 	const at = 3
 	main[at] = bpf.LoadFunction(bpf.R2, 0)
-	slots := func(list []bpf.Instruction) (n int) {
-		for _, in := range list {
-			n += in.Slots()
-		}
-		return n
-	}
 	main = append(main, end...)
 	main[at] = bpf.LoadFunction(bpf.R2, int32(slots(main[at+1:])))
 	p := fleet.Program{Index: s.number, Type: bpf.SchedCLS, Name: fmt.Sprintf("shape_%d", s.number), Functions: 2, Input: input, Answer: answer}
@@ -165,6 +177,14 @@ func (s *shapesAttack) functions(main, end, callback []bpf.Instruction, input, a
 	s.env.Loads++
 	s.set.programs = append(s.set.programs, program{p, fd})
 	return s.answers(s.set.programs[len(s.set.programs)-1], answer)
+}
+
+// slots counts the slots that instructions take.
+func slots(list []bpf.Instruction) (n int) {
+	for _, in := range list {
+		n += in.Slots()
+	}
+	return n
 }
 
 // shapeProbeReads runs programs that read kernel memory which may not be there:

@@ -5,6 +5,7 @@ package scenario
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,18 +106,23 @@ func (w *watch) span(start, bytes uint64) (oracle.Span, error) {
 
 // freeing bounds the wait for programs that were closed just before a look:
 // they have no ID any more, and their code is still there until an RCU grace
-// period and a work queue have passed.
-const freeing = 10 * time.Second
+// period and a work queue have passed. It counts from the last time that
+// something went: on a busy host a guest hardly gets to run.
+const freeing = 20 * time.Second
 
 // look applies all rules. Nothing may be loaded meanwhile. What may be there for
 // a moment, while programs are freed, counts only if it stays.
 func (w *watch) look(ctx context.Context) error {
 	w.looks++
 	deadline := time.Now().Add(freeing)
-	for wait := 10 * time.Millisecond; ; wait *= 2 {
+	var last []wire.Finding
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		sight, err := w.sight()
 		if err != nil {
 			return err
+		}
+		if !slices.Equal(sight.settled, last) {
+			last, deadline = sight.settled, time.Now().Add(freeing)
 		}
 		w.report(sight.always)
 		if !w.news(sight.settled) || time.Now().After(deadline) {
@@ -302,6 +308,24 @@ func (w *watch) mapped(images []oracle.Image, areas []probe.Area) oracle.Mapped 
 		}
 	}
 	return m
+}
+
+// room returns the longest run of bytes without code in executable memory that
+// holds some, and how much executable memory there is.
+func (w *watch) room() (longest, executable int64, err error) {
+	programs, err := allInfos()
+	if err != nil {
+		return 0, 0, err
+	}
+	areas, table, err := w.memory()
+	if err != nil {
+		return 0, 0, err
+	}
+	list := oracle.Executable(areas, table)
+	for _, a := range list {
+		executable += int64(a.Bytes())
+	}
+	return oracle.Room(oracle.Images(programs), list), executable, nil
 }
 
 // names holds the kernel's symbols against the programs.
