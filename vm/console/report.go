@@ -34,19 +34,23 @@ const (
 // the message that the caller of WARN gave.
 const cutHere = "[ cut here ]"
 
+// anotherReport matches a line of a report that another CPU was printing.
+var anotherReport = regexp.MustCompile(`^CPU: \d+ (?:UID: \d+ )?PID: \d+`)
+
 func newReport(h header, before []string, l string, n int) *report {
 	r := &report{kind: h.kind, line: n}
 	message := ""
 	for i, b := range before {
 		if strings.Contains(b, cutHere) {
 			before = before[i:]
-			if len(before) > 1 {
+			if len(before) > 1 && !anotherReport.MatchString(before[1]) {
 				message = before[1]
 			}
 			break
 		}
 	}
-	r.ruled = len(before) > 0 && isRule(before[len(before)-1])
+	// Lockdep has such a line as well, but none at the end.
+	r.ruled = (h.kind == KASAN || h.kind == UBSAN) && len(before) > 0 && isRule(before[len(before)-1])
 	r.lines = append(r.lines, before...)
 	r.add(l)
 	r.title, r.function = stable(l), h.function
@@ -72,9 +76,14 @@ var (
 	// A user's registers in the middle of a trace, as the kernel entered by an
 	// interrupt shows them.
 	inTrace = regexp.MustCompile(`^(?:RIP|Code|RSP|R[A-Z0-9]{2}|FS|CS|CR\d|EFLAGS): ?`)
-	// The functions that print a trace are at its top and say nothing.
-	printers = regexp.MustCompile(`^(?:dump_stack(?:_lvl)?|panic|nmi_panic|show_\w+|__?warn\w*|report_bug|handle_bug|__die\w*|die\w*|oops_end|warn_alloc|print_\w*report\w*|kasan_report\w*|__schedule|schedule\w*|asm_exc_\w+|exc_\w+|\w*trap\w*)$`)
-	suffix   = regexp.MustCompile(`\.(?:cold|part|constprop|isra)(?:\.\d+)?$|\.\d+$`)
+	// The functions that print a trace are at its top and say nothing, nor do those
+	// of the checkers that found what it is about.
+	printers = regexp.MustCompile(`^(?:dump_stack(?:_lvl)?|panic|nmi_panic|show_\w+|__?warn\w*|report_bug|handle_bug|__die\w*|die\w*|oops_end|warn_alloc|` +
+		`print_\w+|__schedule|schedule\w*|asm_exc_\w+|exc_\w+|\w*trap\w*|` +
+		`_*kasan_\w+|__asan_\w+|check_memory_region\w*|ubsan_epilogue|__ubsan_\w+|` +
+		`_*lock_acquire\w*|_*lock_release\w*|lock_is_held\w*|mark_(?:lock|usage|held_locks)\w*|validate_chain|check_(?:noncircular|prev_add|deadlock|irq_usage|usage)\w*|lockdep_\w+|debug_check_no_locks_\w+|` +
+		`__might_(?:resched|sleep)|bad_page|free_page_is_bad\w*|check_free_page\w*)$`)
+	suffix = regexp.MustCompile(`\.(?:cold|part|constprop|isra)(?:\.\d+)?$|\.\d+$`)
 )
 
 func (r *report) add(l string) {
@@ -135,7 +144,7 @@ func (r *report) endsWith(l string) bool {
 		return r.ruled
 	}
 	// Reports that have no end marker end with the trace.
-	return r.trace == traceEnded && strings.TrimSpace(l) == "</TASK>" && !r.hasEndMarker() && r.kind != RCUStall
+	return r.trace == traceEnded && strings.TrimSpace(l) == "</TASK>" && !r.hasEndMarker() && !r.ruled && r.kind != RCUStall
 }
 
 var (

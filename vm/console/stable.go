@@ -28,7 +28,12 @@ var unstable = []struct {
 	{regexp.MustCompile(`\btask (\S+):\d+ blocked`), "task $1 blocked"},
 	{regexp.MustCompile(`\bprocess (\S+?)[:/]\d+`), "process $1"},
 	{regexp.MustCompile(`^(\S+?)\[\d+\]:`), "$1:"},
-	{regexp.MustCompile(`(\.[chS]):\d+`), "$1"},
+	// UBSAN tells the whole path, in the folder that this packtest builds from.
+	{regexp.MustCompile(`\bin /\S*/tree/`), "in "},
+	{regexp.MustCompile(`(\.[chS]):\d+(?::\d+)?`), "$1"},
+	{regexp.MustCompile(`: (\S+?)/\d+/0x[0-9a-f]+$`), ": $1"},
+	{regexp.MustCompile(` +pfn:[0-9a-f]+`), ""},
+	{regexp.MustCompile(` +(?:pte|pmd|mm):[0-9a-f]+`), ""},
 	{regexp.MustCompile(`\bfor (?:more than )?\d+ ?s(?:econds)?\b`), "for too long"},
 	{regexp.MustCompile(`\b\d+ new suspected`), "new suspected"},
 	{regexp.MustCompile(` +`), " "},

@@ -82,8 +82,10 @@ func do(word string, port *os.File) {
 			time.Sleep(100 * time.Millisecond)
 		}
 	default:
-		if what, ok := strings.CutPrefix(word, "trouble:"); ok {
-			trouble(what)
+		if list, ok := strings.CutPrefix(word, "trouble:"); ok {
+			for _, what := range strings.Split(list, "+") {
+				trouble(what)
+			}
 			return
 		}
 		panic("unknown word " + word)
@@ -95,8 +97,10 @@ func do(word string, port *os.File) {
 func trouble(what string) {
 	switch what {
 	case "segfault":
+		kmsg("6", "trouble: "+what)
 		run("crash")
 	case "oom":
+		kmsg("6", "trouble: "+what)
 		run("eat")
 	case "leak":
 		ask(what)
