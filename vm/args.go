@@ -32,7 +32,7 @@ func (m *Machine) args(interactive bool) []string {
 		"-machine", m.board(),
 		"-accel", m.Accel,
 		"-cpu", "max",
-		"-smp", strconv.Itoa(m.CPUs),
+		"-smp", m.processors(),
 		"-m", strconv.Itoa(m.MemoryMiB),
 		"-nodefaults", "-no-user-config", "-display", "none",
 		"-S", "-no-reboot", "-action", "panic=pause,shutdown=pause",
@@ -71,6 +71,16 @@ func (m *Machine) args(interactive bool) []string {
 		args = append(args, "-plugin", m.Plugin)
 	}
 	return append(append(args, m.nodes()...), m.ExtraArgs...)
+}
+
+// processors is how many there are. The kernel warns of a cache that is shared by
+// processors of two nodes, so that each has a socket of its own where there are
+// nodes.
+func (m *Machine) processors() string {
+	if m.Nodes > 1 {
+		return fmt.Sprintf("%d,sockets=%d", m.CPUs, m.CPUs)
+	}
+	return strconv.Itoa(m.CPUs)
 }
 
 // nodes divides memory and processors, these by turns, among the nodes.

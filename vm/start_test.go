@@ -105,7 +105,7 @@ func TestPrepareErrors(t *testing.T) {
 func TestNodes(t *testing.T) {
 	m := Machine{Arch: "x86_64", CPUs: 3, MemoryMiB: 1025, Nodes: 2}
 	got := strings.Join(m.args(false), " ")
-	for _, want := range []string{"-machine q35 ", "-device virtio-serial-pci ", "-object memory-backend-ram,id=mem0,size=513M",
+	for _, want := range []string{"-machine q35 ", "-smp 3,sockets=3 ", "-device virtio-serial-pci ", "-object memory-backend-ram,id=mem0,size=513M",
 		"-numa node,nodeid=0,memdev=mem0,cpus=0,cpus=2", "-object memory-backend-ram,id=mem1,size=512M", "-numa node,nodeid=1,memdev=mem1,cpus=1"} {
 		if !strings.Contains(got+" ", want) {
 			t.Errorf("no %q in %s", want, got)
