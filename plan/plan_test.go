@@ -63,7 +63,7 @@ func TestParseRefuses(t *testing.T) {
 		{"more hot than there are", "[[scenario]]\nname = \"itlb\"\nprograms = 5\nhot = 6", "hot is 6", ""},
 		{"no warm round", "[[scenario]]\nname = \"itlb\"\nrounds = 1", "rounds is 1", ""},
 		{"nothing hot", "[[scenario]]\nname = \"itlb\"\nsteps = [0, 8]", "from 1", ""},
-		{"a trace under KVM", "[vm]\naccelerator = \"kvm\"\n[[scenario]]\nname = \"itlb\"", "KVM shows none", "with auto only the traced boots are emulated"},
+		{"a trace under KVM", "[vm]\naccelerator = \"kvm\"\n[[scenario]]\nname = \"itlb\"", "KVM shows none", "with auto the trace is made under TCG, and the processor's events are counted under KVM where there is KVM"},
 		{"too many programs", "[[scenario]]\nname = \"load\"\nprograms = 10001", "from 1 to 10000", ""},
 		{"steps fall", "[[scenario]]\nname = \"directmap\"\nsteps = [5, 5]", "steps must rise", ""},
 		{"no variant", `variant = []`, "at least one", ""},
