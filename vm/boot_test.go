@@ -231,6 +231,19 @@ func TestHostEndings(t *testing.T) {
 			t.Errorf("%s: %s", o.Ending, o.Detail)
 		}
 	})
+	t.Run("stopped for a while", func(t *testing.T) {
+		b := newBench(t, arch, kernel, initrd, "hello,nap,done")
+		b.m.Limits = Limits{Silence: 200 * time.Millisecond}
+		o := b.run(t, t.Context(), afterHello(func() {
+			signalQEMU(t, b.m, syscall.SIGSTOP)
+			time.Sleep(4 * time.Second)
+			signalQEMU(t, b.m, syscall.SIGCONT)
+		}))
+		// Twice the limit, and no hang.
+		if o.Ending != Done {
+			t.Errorf("%s: %s", o.Ending, o.Detail)
+		}
+	})
 	t.Run("interrupted", func(t *testing.T) {
 		b := newBench(t, arch, kernel, initrd, "hello,talk")
 		ctx, cancel := context.WithCancel(t.Context())

@@ -64,6 +64,8 @@ func do(word string, port *os.File) {
 			"---[ end trace 0000000000000000 ]---")
 	case "hang":
 		time.Sleep(time.Hour)
+	case "nap":
+		time.Sleep(500 * time.Millisecond)
 	case "busy": // in the kernel, and for long
 		f, err := os.Open("/dev/urandom")
 		must(err)
