@@ -103,6 +103,7 @@ func Examine(ctx context.Context, arches []string, cacheRoot string) []Check {
 		}
 		checks = append(checks, c)
 	}
+	checks = append(checks, examinePlugin(ctx, arches)...)
 	return append(checks, examineKVM(), examineDisk(cacheRoot), examineMemory())
 }
 
