@@ -20,6 +20,9 @@ func TestITLBSizes(t *testing.T) {
 	}{
 		{"defaults", wire.ScenarioSpec{}, itlbSize{160, 100, 10, defaultSweep()}, ""},
 		{"few programs, all hot", wire.ScenarioSpec{Programs: 50, Rounds: 2, Steps: []int{4, 64}}, itlbSize{50, 50, 2, []int{4, 64}}, ""},
+		{"a step that the first windows are", wire.ScenarioSpec{Programs: 64, Hot: 8, Rounds: 2, Steps: []int{4, 8, 64}}, itlbSize{64, 8, 2, []int{4, 64}}, ""},
+		{"the same number of more programs", wire.ScenarioSpec{Programs: 63, Hot: 8, Rounds: 2, Steps: []int{4, 8, 64}}, itlbSize{63, 8, 2, []int{4, 8, 64}}, ""},
+		{"no other step", wire.ScenarioSpec{Programs: 9, Hot: 8, Rounds: 2, Steps: []int{8}}, itlbSize{9, 8, 2, []int{}}, ""},
 		{"more hot than loaded", wire.ScenarioSpec{Programs: 50, Hot: 51}, itlbSize{}, "51 hot programs of 50"},
 		{"too many", wire.ScenarioSpec{Programs: MaxPrograms + 1}, itlbSize{}, "at most"},
 		{"negative", wire.ScenarioSpec{Hot: -1}, itlbSize{}, "hot programs"},
