@@ -88,7 +88,8 @@ var (
 
 func (r *report) add(l string) {
 	r.lines = append(r.lines, l)
-	if m := kernelPC.FindStringSubmatch(l); m != nil {
+	// In the middle of a trace stands where an interrupt came, which is not it.
+	if m := kernelPC.FindStringSubmatch(l); m != nil && r.trace != traceIn {
 		// The first one is where it happened, except in a stall: there the CPU
 		// that stalls comes after those that wait for it.
 		if r.function == "" || (r.kind == RCUStall && r.trace == traceEnded) {
