@@ -324,3 +324,29 @@ func TestBisectRefuses(t *testing.T) {
 		}
 	}
 }
+
+// The steps go through several series, one after the other.
+func TestBisectSteps(t *testing.T) {
+	s := func(name string, n int) series.Series {
+		out := series.Series{Name: name}
+		for i := range n {
+			out.Patches = append(out.Patches, series.Patch{Name: fmt.Sprint(i + 1)})
+		}
+		return out
+	}
+	ground := []series.Series{s("g", 2)}
+	r := &run{plan: plan.Default(), prep: &prepared{stacks: map[string][]series.Series{"nopack": ground, "pack": append(slices.Clone(ground), s("a", 2), s("b", 1))}}}
+	b := newBisector(r, BisectRequest{})
+	var got []string
+	for step := range b.steps {
+		text := b.steps[step].Variant + ":"
+		for _, s := range b.stackAt(step) {
+			text += fmt.Sprintf(" %s(%d)", s.Name, len(s.Patches))
+		}
+		got = append(got, text)
+	}
+	want := []string{"nopack: g(2)", "pack-1: g(2) a, 1 of 2(1)", "pack-2: g(2) a(2)", "pack: g(2) a(2) b(1)"}
+	if !slices.Equal(got, want) || !slices.Equal(b.result.Patches, []string{"a/1", "a/2", "b/1"}) {
+		t.Errorf("steps %q, patches %q", got, b.result.Patches)
+	}
+}

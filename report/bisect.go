@@ -105,7 +105,10 @@ func looksCell(st results.BisectStep) Cell {
 	case st.Good > 0:
 		c.Tone = Good
 	case st.SameAs != "":
-		parts, c.Tone = append(parts, "= "+st.SameAs), Muted
+		c.Tone = Muted
+	}
+	if st.SameAs != "" {
+		parts = append(parts, "= "+st.SameAs)
 	}
 	c.Text = strings.Join(parts, ", ")
 	return c
