@@ -125,6 +125,7 @@ type windows struct {
 	seed   uint64
 	// uncounted is why the last window that wasn't counted by a PMU was not.
 	uncounted string
+	open      func() (counters, error)
 }
 
 func newWindows(env *Env, size itlbSize, seed uint64) (*windows, error) {
@@ -133,7 +134,7 @@ func newWindows(env *Env, size itlbSize, seed uint64) (*windows, error) {
 	if err := env.prepare(2*n + len(size.sweep)); err != nil {
 		return nil, err
 	}
-	w := &windows{env: env, seed: seed}
+	w := &windows{env: env, seed: seed, open: openCounters(env.Kernel)}
 	var err error
 	if w.fleet, err = fleet.New(env.Arch, seed); err != nil {
 		return nil, err
@@ -252,7 +253,7 @@ func (w *windows) window(ctx context.Context, form string, hot, rounds int, l *l
 	if err := w.slots.Write(w.inputs); err != nil {
 		return m, err
 	}
-	counted, err := countWindow(w.env.Kernel, l, rounds, edges{markBegin, markLap, markEnd})
+	counted, err := countWindow(w.open, l, rounds, edges{markBegin, markLap, markEnd})
 	if err != nil {
 		return m, err
 	}

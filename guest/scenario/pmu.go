@@ -19,13 +19,32 @@ type counted struct {
 	err    error
 }
 
+// counters count in the thread that opened them: *probe.Counters.
+type counters interface {
+	Start() error
+	Stop() error
+	Read() (probe.ITLBCounts, error)
+	Close() error
+}
+
+// openCounters opens a processor's counters.
+func openCounters(k probe.Kernel) func() (counters, error) {
+	return func() (counters, error) {
+		c, err := k.OpenITLBCounters()
+		if err != nil {
+			return nil, err // and not a counters that holds nil
+		}
+		return c, nil
+	}
+}
+
 // countWindow runs a loop between its edges with the processor's counters on,
 // if it has any: that it has none is no error of the loop.
-func countWindow(k probe.Kernel, l *loop, rounds int, e edges) (counted, error) {
+func countWindow(open func() (counters, error), l *loop, rounds int, e edges) (counted, error) {
 	// Counters belong to a thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	c, err := k.OpenITLBCounters()
+	c, err := open()
 	if err != nil {
 		return counted{err: err}, l.run(rounds, e)
 	}

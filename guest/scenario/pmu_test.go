@@ -56,7 +56,7 @@ func TestCountWindow(t *testing.T) {
 	var calls []string
 	note := func(s string) func() { return func() { calls = append(calls, s) } }
 	e := edges{note("begin"), note("lap"), note("end")}
-	none := probe.Kernel{Root: t.TempDir()}
+	none := openCounters(probe.Kernel{Root: t.TempDir()})
 	c, err := countWindow(none, &loop{steps: []step{{call: unix.SYS_GETPID, what: "getpid"}}}, 3, e)
 	if errors.Is(err, unix.EPERM) {
 		t.Skip("needs to set the scheduling policy")
