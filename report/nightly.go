@@ -62,14 +62,8 @@ func (n Nightly) Changes() []Change {
 			if s.P > 0 {
 				how += fmt.Sprintf(" (p=%.3f)", s.P)
 			}
-			tone := stepTone(s)
-			switch {
-			case t.Metric == bootTime:
-				tone, how = Muted, how+"; tells of the machine"
-			case n.machineToo(t, s):
-				tone, how = Muted, how+"; so did booting, so it may be the machine"
-			}
-			list = append(list, Change{Run: s.Run, Says: how, Tone: tone})
+			tone, but := n.blame(t, s)
+			list = append(list, Change{Run: s.Run, Says: how + but, Tone: tone})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Change) int { return strings.Compare(b.Run, a.Run) })
@@ -78,6 +72,17 @@ func (n Nightly) Changes() []Change {
 
 // bootTime is the metric that tells whether the machine was quiet.
 const bootTime = "boot_time"
+
+// blame says how a step is to be taken, and what speaks for the machine.
+func (n Nightly) blame(t compare.Trend, s compare.Step) (Tone, string) {
+	switch {
+	case t.Metric == bootTime:
+		return Muted, "; tells of the machine"
+	case n.machineToo(t, s):
+		return Muted, "; so did booting, so it may be the machine"
+	}
+	return stepTone(s), ""
+}
 
 // machineToo tells whether a time changed when booting the same kernel did, in
 // the same direction.

@@ -49,7 +49,8 @@ func (n Nightly) draw(p plotted) string {
 		colour := n.line(t.Variant)
 		for _, s := range t.Steps {
 			at := x(s.Run)
-			fmt.Fprintf(&b, `<g class="step %s"><title>%s</title><path d="M%.1f %dV%d"/><circle cx="%.1f" cy="%.1f" r="4.5"/></g>`, stepTone(s),
+			tone, _ := n.blame(t.Trend, s)
+			fmt.Fprintf(&b, `<g class="step %s"><title>%s</title><path d="M%.1f %dV%d"/><circle cx="%.1f" cy="%.1f" r="4.5"/></g>`, tone,
 				escape(fmt.Sprintf("%s: %s, %s to %s%s, %s", s.Run, t.Variant, Quantity(t.Unit, s.Before), Quantity(t.Unit, s.After), percent(s.Before, s.After), s.Outcome)),
 				at, sparkTop-8, sparkHeight-sparkBottom, at, y(t.Points[s.At].Value))
 		}
