@@ -30,14 +30,14 @@ import (
 // one boot, with a + between them; of those of locks it reports but the first.
 const (
 	plainTroubles  = "warn+warnmsg+refcount+vmalloc+segfault+stall bug null wild rodata illegal exec panic oom"
-	corpusTroubles = "shift+index+sleep+freed+beyond+vbeyond+twice+list+badpage+leak+hung order irq null rodata stack recursive rcu unlock held atomic"
+	corpusTroubles = "shift+index+sleep+freed+beyond+vbeyond+twice+list+badpage+leak+hung order irq null rodata stack recursive rcu unlock held atomic stall"
 )
 
 // TestMakeTexts writes console/testdata/ARCH-TROUBLE.txt and
 // ARCH-corpus-TROUBLE.txt from real boots of kernels with
 // console/testdata/trouble built in. It runs only when PACKTEST_TEXTS says for
-// which of the two, and which architectures, separated by spaces: "s390x corpus".
-// The kernels are built in the user's own cache, two for each architecture.
+// which of the two, which architectures and which boots, separated by spaces:
+// "s390x corpus", "x86_64 corpus null stack". The kernels are built in the user's own cache, two for each architecture.
 func TestMakeTexts(t *testing.T) {
 	asked := strings.Fields(os.Getenv("PACKTEST_TEXTS"))
 	if len(asked) == 0 {
@@ -58,7 +58,7 @@ func TestMakeTexts(t *testing.T) {
 		for _, arch := range wanted(vmtest.Arches()...) {
 			kernel := troubled(t, arch, config)
 			initrd := vmtest.Init(t, arch, "./testdata/provoke")
-			for _, what := range strings.Fields(boots) {
+			for _, what := range wanted(strings.Fields(boots)...) {
 				t.Run(arch+"/"+stem+what, func(t *testing.T) {
 					makeTexts(t, arch, kernel, initrd, what, filepath.Join("console", "testdata", arch+"-"+stem))
 				})
