@@ -21,6 +21,7 @@ const (
 	traceTransitions = "itlb_trace_transitions_per_run"
 	modelMisses      = "itlb_model_misses_per_run"
 	modelCapacity    = "itlb_model_capacity_misses_per_run"
+	pmuPrefix        = "itlb_pmu_"
 	asIs             = "as-is"
 )
 
@@ -83,9 +84,11 @@ func (b *builder) itlb() []Section {
 		}
 		t := itlbArch{b: b, arch: arch, list: list}
 		t.windows()
-		s.Blocks = append(s.Blocks, t.counted(), t.modelled())
-		s.Blocks = append(s.Blocks, t.againstHot()...)
-		s.Blocks = append(s.Blocks, t.againstCapacity()...)
+		if t.traced() {
+			s.Blocks = append(s.Blocks, t.counted(), t.modelled())
+			s.Blocks = append(s.Blocks, t.againstHot()...)
+			s.Blocks = append(s.Blocks, t.againstCapacity()...)
+		}
 		s.Blocks = append(s.Blocks, t.measured()...)
 	}
 	return []Section{s}
@@ -99,6 +102,11 @@ type itlbArch struct {
 	// small and large are how many programs were loaded in the windows of which
 	// everything is shown, and in those of the sweep over hot ones.
 	small, large string
+}
+
+// traced tells whether there is more than what a processor counted.
+func (t *itlbArch) traced() bool {
+	return slices.ContainsFunc(t.list, func(v itlbValue) bool { return !strings.HasPrefix(v.metric, pmuPrefix) })
 }
 
 func (t *itlbArch) windows() {
@@ -368,6 +376,10 @@ func (t *itlbArch) measured() []Block {
 		return k.arch == t.arch && strings.HasPrefix(k.metric, "itlb_pmu_")
 	})
 	if len(table.Rows) > 0 {
+		// Real events are few and worth their room where there is nothing else.
+		for i := range table.Rows {
+			table.Rows[i].Detail = table.Rows[i].Detail && t.traced()
+		}
 		return []Block{table}
 	}
 	for _, u := range t.b.rec.Unmeasured {
@@ -383,8 +395,17 @@ func (b *builder) itlbLimits() []Block {
 	if !slices.ContainsFunc(b.rows, func(k rowKey) bool { return itlbMetric(k.metric) }) {
 		return []Block{Para{Text: "No iTLB misses were counted: text_mappings is how many TLB entries the code takes, not how often one is missing."}}
 	}
-	return []Block{
+	measured := Para{Text: "Measured: one processor's events per thousand instructions; noisy, and not to be set against a model's misses."}
+	counts := slices.ContainsFunc(b.rows, func(k rowKey) bool { return strings.HasPrefix(k.metric, pmuPrefix) })
+	if counts && !slices.ContainsFunc(b.rows, func(k rowKey) bool { return itlbMetric(k.metric) && !strings.HasPrefix(k.metric, pmuPrefix) }) {
+		return []Block{measured}
+	}
+	list := []Block{
 		Para{Text: "Trace: pages that instructions were fetched from, in one deterministic boot on one CPU."},
 		Para{Text: "Model: a simulated L1 over that trace; no speculation, prefetch, SMT, walk caches or pressure from data. Read differences between kernels, not misses, and never time. What ends in ? is a what-if: the same trace, mapped otherwise. docs/itlb.md says the rest."},
 	}
+	if counts {
+		list = append(list, measured)
+	}
+	return list
 }
