@@ -29,6 +29,8 @@ const usage = `usage: packguest COMMAND
                          lie, and hold them until Enter is pressed
   layout                 show where the programs lie that are loaded now
   run [flags] SCENARIO   run a scenario and print what it reports
+  local [flags]          count itlb with this machine's own counters, and write
+                         what packtest local makes a record of
   bench-load [N]         time the loader against the bare system calls
 
 Scenarios:
@@ -54,6 +56,8 @@ func (h hand) run(ctx context.Context, args []string) int {
 		err = scenario.Present(&env)
 	case "run":
 		err = h.scenario(ctx, p, args)
+	case "local":
+		err = h.local(ctx, args)
 	case "bench-load":
 		err = h.benchLoad(ctx, p, args)
 	default:
@@ -132,14 +136,12 @@ func (h hand) load(ctx context.Context, p *printer, args []string) error {
 	})
 }
 
-func (h hand) scenario(ctx context.Context, p *printer, args []string) error {
-	f := h.flags("run")
-	var spec wire.ScenarioSpec
+// sizes adds the flags that say how large a scenario is.
+func sizes(f *flag.FlagSet, spec *wire.ScenarioSpec) {
 	f.IntVar(&spec.Programs, "programs", 0, "how many to load")
 	f.IntVar(&spec.Hot, "hot", 0, "how many of them itlb runs")
 	f.IntVar(&spec.Rounds, "rounds", 0, "how often itlb runs each")
 	f.Uint64Var(&spec.Seed, "seed", 1, "which fleet")
-	f.StringVar(&spec.Module, "module", "/lib/modules/test_bpf.ko", "the module that test_bpf loads")
 	f.Func("steps", "numbers of programs for directmap, or of hot ones for itlb, separated by commas", func(s string) error {
 		for _, part := range strings.Split(s, ",") {
 			n, err := strconv.Atoi(part)
@@ -150,6 +152,13 @@ func (h hand) scenario(ctx context.Context, p *printer, args []string) error {
 		}
 		return nil
 	})
+}
+
+func (h hand) scenario(ctx context.Context, p *printer, args []string) error {
+	f := h.flags("run")
+	var spec wire.ScenarioSpec
+	sizes(f, &spec)
+	f.StringVar(&spec.Module, "module", "/lib/modules/test_bpf.ko", "the module that test_bpf loads")
 	// Flags may stand on either side of the name.
 	for len(args) > 0 {
 		if f.Parse(args) != nil {

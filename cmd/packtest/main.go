@@ -62,6 +62,7 @@ type cli struct {
 	Compare compareCmd `cmd:"" help:"Compare two runs, or two sides of one."`
 	History historyCmd `cmd:"" help:"List the runs."`
 	Defects defectsCmd `cmd:"" help:"Put defects into the series and see whether they are found."`
+	Local   localCmd   `cmd:"" help:"Make a record of what packguest local counted on a machine."`
 	Shell   shellCmd   `cmd:"" help:"Boot one kernel and look around in it."`
 	Doctor  doctorCmd  `cmd:"" help:"Say what this machine lacks, and the command that mends it."`
 	GC      gcCmd      `cmd:"" name:"gc" help:"Show what the cache holds and remove what is old."`

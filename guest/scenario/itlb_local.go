@@ -14,6 +14,10 @@ import (
 	"packtest/guest/wire"
 )
 
+// countedRounds are many: counters are of a processor that does other things,
+// too, and a round takes it less than a millisecond.
+const countedRounds = 1000
+
 // CountITLB runs the windows of itlb in which programs are called by test runs,
 // with the processor's counters on, for a machine that has other things to do:
 // nothing is hooked into what others use, the kernel's page tables are not read,
@@ -24,6 +28,9 @@ func CountITLB(ctx context.Context, env *Env, spec wire.ScenarioSpec) error {
 }
 
 func countITLB(ctx context.Context, env *Env, spec wire.ScenarioSpec, open func() (counters, error)) (err error) {
+	if spec.Rounds == 0 {
+		spec.Rounds = countedRounds
+	}
 	size, err := itlbSizes(spec)
 	if err != nil {
 		return err
@@ -52,7 +59,7 @@ func countITLB(ctx context.Context, env *Env, spec wire.ScenarioSpec, open func(
 		hot            []int
 	}{
 		{size.loaded, size.rounds, []int{size.hot}},
-		{max(size.loaded, last(size.sweep)), min(size.rounds, sweepRounds), size.sweep},
+		{max(size.loaded, last(size.sweep)), size.rounds, size.sweep},
 	} {
 		if err := w.load(ctx, part.loaded); err != nil {
 			return err
