@@ -40,6 +40,11 @@ type builder struct {
 // makeArgs is the one place that says how kernels are built. Everything that
 // would differ from day to day or from machine to machine is fixed.
 func (b *builder) makeArgs(args ...string) []string {
+	if !asks(b.cell.Fragments, "DEBUG_INFO_BTF") {
+		// Its version gets into .config, and so into the image, where it is not
+		// used and no part of the key.
+		args = append([]string{"PAHOLE=not-used"}, args...)
+	}
 	return append([]string{
 		"make", "-C", b.source, "O=" + b.tree.dir, "ARCH=" + b.arch.srcArch, "CROSS_COMPILE=" + b.arch.prefix,
 		"KBUILD_BUILD_TIMESTAMP=Sun Jan  1 00:00:00 UTC 2006", "KBUILD_BUILD_USER=packtest",
