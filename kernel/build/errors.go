@@ -95,9 +95,11 @@ func compileError(cell Cell, sourceDir, stderr string) error {
 	if killed.MatchString(output) {
 		return fault.WithHint(fault.Harnessf("build %s: a compiler ran out of memory:\n%s", cell.name(), output), "fewer jobs need less memory")
 	}
+	// Where the cache is, is the machine's business and nobody else's.
+	output = strings.ReplaceAll(output, sourceDir+"/", "")
 	e := &CompileError{Cell: cell.name(), Output: output}
 	if m := errorLine.FindStringSubmatch(output); m != nil {
-		e.File = strings.TrimPrefix(filepath.Clean(m[1]), sourceDir+"/")
+		e.File = filepath.Clean(m[1])
 		e.Patches = series.Touching(cell.Stack, e.File)
 	} else if m := symbolLine.FindStringSubmatch(output); m != nil {
 		e.Symbol = m[1] + m[2]
