@@ -205,14 +205,14 @@ func (a *attack) returned(ctx context.Context, what string) error {
 // and returns how much there is.
 func (a *attack) awaitExecutable(ctx context.Context) (int64, error) {
 	deadline := time.Now().Add(settleLimit)
-	last := int64(-1)
+	var least []int64
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		now, err := a.watch.executable()
 		if err != nil || now == a.executable || time.Now().After(deadline) || a.watch.told["memory that held JIT code is never freed"] {
 			return now, err
 		}
-		if now != last {
-			last, deadline = now, time.Now().Add(settleLimit)
+		if went(&least, now) {
+			deadline = time.Now().Add(settleLimit)
 		}
 		a.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
 		select {

@@ -84,13 +84,13 @@ func loadedWorkload(ctx context.Context, env *Env, spec wire.ScenarioSpec) (*wor
 // before the load.
 func (w *workload) awaitCharge(ctx context.Context) error {
 	deadline := time.Now().Add(settleLimit)
-	for last := int64(-1); time.Now().Before(deadline); {
+	for least := []int64(nil); time.Now().Before(deadline); {
 		v, err := w.reader.charged()
 		if err != nil || v <= w.before.charged {
 			return err
 		}
-		if v != last {
-			last, deadline = v, time.Now().Add(settleLimit)
+		if went(&least, v) {
+			deadline = time.Now().Add(settleLimit)
 		}
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("wait for the kernel to free programs: %w", err)

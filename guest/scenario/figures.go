@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"packtest/guest/bpf"
@@ -157,7 +158,7 @@ func (r *reader) settle(ctx context.Context, before figures, held map[uint64]boo
 		limit = settleAgain
 	}
 	deadline := time.Now().Add(limit)
-	var last [3]int64
+	var least []int64
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		now, err := r.read()
 		if err != nil {
@@ -166,8 +167,8 @@ func (r *reader) settle(ctx context.Context, before figures, held map[uint64]boo
 		r.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
 		areas := areasSince(before.areas, now.areas, held)
 		done := now.programs <= before.programs && now.charged <= before.charged && areas == 0
-		if is := [3]int64{int64(now.programs), now.charged, int64(areas)}; is != last {
-			last, deadline = is, time.Now().Add(limit)
+		if went(&least, int64(now.programs), now.charged, areas) {
+			deadline = time.Now().Add(limit)
 		}
 		if done {
 			return now, nil
@@ -182,6 +183,22 @@ func (r *reader) settle(ctx context.Context, before figures, held map[uint64]boo
 		case <-time.After(wait):
 		}
 	}
+}
+
+// went says whether one of the figures is less than it ever was, which least
+// remembers.
+func went(least *[]int64, now ...int64) bool {
+	if *least == nil {
+		*least = slices.Clone(now)
+		return true
+	}
+	less := false
+	for i, v := range now {
+		if v < (*least)[i] {
+			(*least)[i], less = v, true
+		}
+	}
+	return less
 }
 
 // heldBy returns the beginnings of the areas that hold code of programs.

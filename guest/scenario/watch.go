@@ -110,18 +110,23 @@ func (w *watch) span(start, bytes uint64) (oracle.Span, error) {
 // something went: on a busy host a guest hardly gets to run.
 const freeing = 20 * time.Second
 
+// freeingAll bounds it in all: on a broken kernel something may come and go for
+// ever.
+const freeingAll = 2 * time.Minute
+
 // look applies all rules. Nothing may be loaded meanwhile. What may be there for
 // a moment, while programs are freed, counts only if it stays.
 func (w *watch) look(ctx context.Context) error {
 	w.looks++
-	deadline := time.Now().Add(freeing)
+	start := time.Now()
+	deadline := start.Add(freeing)
 	var last []wire.Finding
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		sight, err := w.sight()
 		if err != nil {
 			return err
 		}
-		if !slices.Equal(sight.settled, last) {
+		if !slices.Equal(sight.settled, last) && time.Since(start) < freeingAll {
 			last, deadline = sight.settled, time.Now().Add(freeing)
 		}
 		w.report(sight.always)
