@@ -15,6 +15,7 @@ import (
 	"sort"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"packtest/internal/cache"
 )
@@ -31,6 +32,37 @@ const indexSchema = 1
 // about the index: it holds each record against its line by size and time of
 // change, and reads those anew that have none.
 func (s *Store) History() (list []Summary, notes []string, err error) {
+	defer s.lockIndex()()
+	return s.history()
+}
+
+// lockIndex keeps others from rewriting the index between its being read and
+// rewritten, until release is called: of two that do so at once, one would bring
+// back lines that the other's runs no longer have a record for, or lose them.
+// Where the file can't be made it can't be rewritten either.
+func (s *Store) lockIndex() (release func()) {
+	for {
+		f, err := os.OpenFile(s.indexPath(), os.O_RDONLY|os.O_CREATE, 0o644)
+		if err != nil {
+			return func() {}
+		}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		for errors.Is(err, unix.EINTR) {
+			err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		}
+		mine, err1 := f.Stat()
+		now, err2 := os.Stat(s.indexPath())
+		// A file that was replaced meanwhile locks nothing. A file system without
+		// locks has none to wait for.
+		if err != nil || err1 != nil || err2 == nil && os.SameFile(mine, now) {
+			return func() { f.Close() }
+		}
+		f.Close()
+	}
+}
+
+// history is History for whoever holds the index.
+func (s *Store) history() (list []Summary, notes []string, err error) {
 	known, spoilt := s.readIndex()
 	ids, err := s.IDs()
 	if err != nil {
@@ -38,13 +70,17 @@ func (s *Store) History() (list []Summary, notes []string, err error) {
 	}
 	list = make([]Summary, len(ids))
 	var stale []int
+	outdated := 0
 	for i, id := range ids {
 		stamp, err := s.stamp(id)
 		if err != nil {
 			return nil, nil, err
 		}
 		if old, ok := known[id]; ok && old.Stamp == stamp {
-			list[i] = old
+			if list[i] = old; old.Removed { // it was to be, and is still there
+				list[i].Removed = false
+				outdated++
+			}
 		} else {
 			list[i] = Summary{Folder: id, Stamp: stamp}
 			stale = append(stale, i)
@@ -60,12 +96,11 @@ func (s *Store) History() (list []Summary, notes []string, err error) {
 		})
 	}
 	_ = g.Wait()
-	dropped := 0
 	for _, old := range known {
 		if old.Removed {
 			list = append(list, old)
 		} else {
-			dropped++
+			outdated++
 		}
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Folder < list[j].Folder })
@@ -76,7 +111,7 @@ func (s *Store) History() (list []Summary, notes []string, err error) {
 		// One is the run that has just ended, or is going on.
 		notes = append(notes, fmt.Sprintf("the index %s was not up to date: %s made anew from the records", s.indexPath(), lines(len(stale))))
 	}
-	if len(stale)+dropped+spoilt > 0 {
+	if len(stale)+outdated+spoilt > 0 {
 		if err := s.writeIndex(list); err != nil {
 			notes = append(notes, fmt.Sprintf("the index could not be kept: %v", err))
 		}
@@ -146,8 +181,7 @@ func parseIndex(b []byte) (known map[string]Summary, spoilt int) {
 	return known, spoilt
 }
 
-// writeIndex replaces the index. Two that do so at once lose a line at worst,
-// which the next reader makes anew.
+// writeIndex replaces the index; whoever does so holds it.
 func (s *Store) writeIndex(list []Summary) error {
 	var b bytes.Buffer
 	for _, line := range list {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"packtest/metric"
 )
@@ -207,6 +208,98 @@ func TestRetain(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(s.dir, ".*")); len(left) != 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// A line says that its run is gone before it is. What stays after all is told
+// as it is, and what goes never lacks a line.
+func TestRetainCutShort(t *testing.T) {
+	fill := func(t *testing.T) (*Store, []string) {
+		s := NewStore(t.TempDir())
+		ids := []string{"20260101-000000", "20260102-000000", "20260103-000000"}
+		for _, id := range ids {
+			put(t, s, id, example(id))
+		}
+		return s, ids
+	}
+	t.Run("a folder that can't be moved", func(t *testing.T) {
+		s, ids := fill(t)
+		// So long a name has no room for what is put before it.
+		ids[0] += strings.Repeat("x", 255-len(ids[0])-len(removing)+1)
+		put(t, s, ids[0], example(ids[0]))
+		if err := os.RemoveAll(s.Dir("20260101-000000")); err != nil {
+			t.Fatal(err)
+		}
+		gone, err := s.Retain(Keep{Runs: 1})
+		if err == nil || !strings.Contains(err.Error(), "remove the run "+ids[0]) || folders(gone) != ids[1] {
+			t.Fatalf("removed %s, %v", folders(gone), err)
+		}
+		list, notes, err := s.History()
+		if err != nil || len(notes) != 0 || folders(list) != strings.Join(ids, " ") || list[0].Removed || !list[1].Removed {
+			t.Errorf("%s, %q, %v", folders(list), notes, err)
+		}
+	})
+	t.Run("killed before the folder was moved", func(t *testing.T) {
+		s, ids := fill(t)
+		list, _, err := s.History()
+		if err != nil {
+			t.Fatal(err)
+		}
+		list[0].Removed, list[1].Removed = true, true
+		if err := s.writeIndex(list); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(s.Dir(ids[1])); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if list, _, err = s.History(); err != nil || folders(list) != strings.Join(ids, " ") || list[0].Removed || !list[1].Removed {
+				t.Errorf("%s, %v", folders(list), err)
+			}
+		}
+		if known, _ := s.readIndex(); known[ids[0]].Removed {
+			t.Error("the index still says that a run is gone which is there")
+		}
+	})
+}
+
+// Who reads the index while runs are removed takes no line away.
+func TestRetainBesideReaders(t *testing.T) {
+	s := NewStore(t.TempDir())
+	const runs = 30
+	for i := range runs {
+		id := fmt.Sprintf("run-%02d", i)
+		put(t, s, id, example(id))
+	}
+	var g errgroup.Group
+	stop := make(chan struct{})
+	for range 2 {
+		g.Go(func() error {
+			for {
+				select {
+				case <-stop:
+					return nil
+				default:
+				}
+				// What it reads while a folder goes may be an error.
+				_, _, _ = s.History()
+			}
+		})
+	}
+	for keep := runs - 1; keep > 0; keep-- {
+		id := fmt.Sprintf("run-%02d", runs-1)
+		put(t, s, id, example(id)) // a line to be made anew
+		if _, err := s.Retain(Keep{Runs: keep}); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	list, _, err := s.History()
+	if err != nil || len(list) != runs {
+		t.Errorf("%d lines for %d runs: %s, %v", len(list), runs, folders(list), err)
 	}
 }
 

@@ -65,7 +65,8 @@ func (s *Store) Retain(k Keep) (removed []Summary, err error) {
 	if k.Runs == 0 && k.Since.IsZero() {
 		return nil, nil
 	}
-	list, _, err := s.History()
+	defer s.lockIndex()()
+	list, _, err := s.history()
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +77,7 @@ func (s *Store) Retain(k Keep) (removed []Summary, err error) {
 	if latest, err := os.Readlink(filepath.Join(s.dir, "latest")); err == nil {
 		spare[latest] = true
 	}
+	var old []*Summary
 	left := 0
 	for i := len(list) - 1; i >= 0; i-- {
 		sum := &list[i]
@@ -90,19 +92,32 @@ func (s *Store) Retain(k Keep) (removed []Summary, err error) {
 		if err != nil {
 			continue
 		}
-		err = os.Rename(s.Dir(sum.Folder), filepath.Join(s.dir, removing+sum.Folder))
-		release()
-		if err != nil {
-			return removed, fmt.Errorf("remove the run %s: %w", sum.Folder, err)
-		}
+		defer release()
 		sum.Removed = true
+		old = append(old, sum)
+	}
+	if len(old) == 0 {
+		return nil, nil
+	}
+	// The lines come first: without a record they can't be made anew, and those
+	// of runs that stay after all are put right.
+	if err := s.writeIndex(list); err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, sum := range old {
+		if err := os.Rename(s.Dir(sum.Folder), filepath.Join(s.dir, removing+sum.Folder)); err != nil {
+			sum.Removed = false
+			errs = append(errs, fmt.Errorf("remove the run %s: %w", sum.Folder, err))
+			continue
+		}
 		removed = append(removed, *sum)
 	}
-	if len(removed) > 0 {
-		err = s.writeIndex(list)
+	if len(errs) > 0 {
+		errs = append(errs, s.writeIndex(list))
 	}
 	s.sweep()
-	return removed, err
+	return removed, errors.Join(errs...)
 }
 
 // sweep removes what is being removed; what can't be goes next time.
