@@ -146,6 +146,25 @@ func TestCIExamples(t *testing.T) {
 	}
 }
 
+// A job that fails, as it does when something is wrong, must not lose the night's
+// run and kernels: what is restored is saved in a step of its own, always.
+func TestGitHubKeepsWhatFailed(t *testing.T) {
+	text := example(t, "github.yml")
+	if strings.Contains(text, "uses: actions/cache@") {
+		t.Error("actions/cache saves nothing of a job that failed")
+	}
+	restored := regexp.MustCompile(`- uses: actions/cache/restore@v4\n +with:\n +(path: .*)\n +(key: .*)\n`).FindAllStringSubmatch(text, -1)
+	if len(restored) != 2 {
+		t.Errorf("%d folders are restored, want 2", len(restored))
+	}
+	for _, r := range restored {
+		save := regexp.MustCompile(`- if: always\(\)\n +uses: actions/cache/save@v4\n +with:\n +` + regexp.QuoteMeta(r[1]) + `\n +` + regexp.QuoteMeta(r[2]) + `\n`)
+		if !save.MatchString(text) {
+			t.Errorf("%s is not saved under its %s, whatever came before", r[1], r[2])
+		}
+	}
+}
+
 // leaves lists the strings in a JSON value.
 func leaves(v any) []string {
 	switch v := v.(type) {
