@@ -66,13 +66,14 @@ func Grows(rounds []int64, step int64) bool {
 }
 
 // Unwrap makes a series of counts of which only the rest is known that a division
-// by modulus leaves: each is taken for the one that is nearest to that before.
+// by modulus leaves: each is taken for the one that is nearest to that before,
+// and for the lower if two are, which no growth is made of.
 func Unwrap(rests []int64, modulus int64) []int64 {
 	var list []int64
 	for i, r := range rests {
 		if i > 0 && modulus > 1 {
 			d := ((r-rests[i-1])%modulus + modulus) % modulus
-			if 2*d > modulus {
+			if 2*d >= modulus {
 				d -= modulus
 			}
 			r = list[i-1] + d

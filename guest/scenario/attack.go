@@ -204,15 +204,15 @@ func (a *attack) returned(ctx context.Context, what string) error {
 // awaitExecutable waits until there is no more executable memory than before,
 // and returns how much there is.
 func (a *attack) awaitExecutable(ctx context.Context) (int64, error) {
-	deadline := time.Now().Add(settleLimit)
+	p := newPatience(settleLimit)
 	var least []int64
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		now, err := a.watch.executable()
-		if err != nil || now == a.executable || time.Now().After(deadline) || a.watch.told["memory that held JIT code is never freed"] {
+		if err != nil || now == a.executable || p.lost(wait) || a.watch.told["memory that held JIT code is never freed"] {
 			return now, err
 		}
 		if went(&least, now) {
-			deadline = time.Now().Add(settleLimit)
+			p.renew()
 		}
 		a.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
 		select {

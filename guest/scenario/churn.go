@@ -92,6 +92,10 @@ const (
 // there is more at the end than fits into one. Each is a little smaller than
 // the one before, whose place it fits into with all that is around it.
 func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
+	// What is still being freed would look like room.
+	if err := a.watch.look(ctx); err != nil {
+		return err
+	}
 	steps := 1000
 	var loads []oracle.Growth
 	for i := range 1 + largePrograms {

@@ -83,20 +83,21 @@ func loadedWorkload(ctx context.Context, env *Env, spec wire.ScenarioSpec) (*wor
 // awaitCharge waits, at most settleLimit after its last change, until bpf_jit_current is what it was
 // before the load.
 func (w *workload) awaitCharge(ctx context.Context) error {
-	deadline := time.Now().Add(settleLimit)
-	for least := []int64(nil); time.Now().Before(deadline); {
+	const pause = time.Millisecond
+	p := newPatience(settleLimit)
+	for least := []int64(nil); !p.lost(pause); {
 		v, err := w.reader.charged()
 		if err != nil || v <= w.before.charged {
 			return err
 		}
 		if went(&least, v) {
-			deadline = time.Now().Add(settleLimit)
+			p.renew()
 		}
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("wait for the kernel to free programs: %w", err)
 		}
 		w.env.Report.Progress(0, w.n, "waiting for the kernel to free programs") // a sign of life
-		time.Sleep(time.Millisecond)
+		time.Sleep(pause)
 	}
 	return nil
 }

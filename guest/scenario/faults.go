@@ -243,10 +243,17 @@ func (f *faultAttack) inject(ctx context.Context, s site, op operation) (err err
 	}
 	defer func() { err = errors.Join(err, thread.Close()) }()
 	// Once without a fault: what is allocated once and kept is there then.
+	start, err := f.state()
+	if err != nil {
+		return err
+	}
 	if errno := op.call(); errno != 0 {
 		return fmt.Errorf("without any fault: %w", errno)
 	}
 	op.undo()
+	if _, err := f.await(ctx, func(now steadyState) bool { return now.charged <= start.charged && now.programs <= start.programs }); err != nil {
+		return err
+	}
 	before, err := f.steady(ctx)
 	if err != nil {
 		return err
@@ -356,27 +363,37 @@ const (
 	leftExecutable = "executable memory is not what it was before a call that failed"
 )
 
-// compare holds the state against what it was, when what is freed is freed. What
-// was told once is not waited for again: it may be lost for good.
-func (f *faultAttack) compare(ctx context.Context, before steadyState, after string) error {
-	var now steadyState
-	deadline := time.Now().Add(settleLimit)
+// await waits, while programs are freed, until the state is as wanted, or for as
+// long as settle would, and returns it.
+func (f *faultAttack) await(ctx context.Context, wanted func(steadyState) bool) (steadyState, error) {
+	limit := settleLimit
 	if f.watch.told[leftPrograms] || f.watch.told[leftCharge] || f.watch.told[leftExecutable] {
-		deadline = time.Now().Add(freeing)
+		// It may be lost for good.
+		limit = settleAgain
 	}
+	p := newPatience(limit)
+	var least []int64
 	for wait := time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
-		var err error
-		if now, err = f.state(); err != nil {
-			return err
+		now, err := f.state()
+		if err != nil || wanted(now) || p.lost(wait) {
+			return now, err
 		}
-		if now == before || time.Now().After(deadline) {
-			break
+		if went(&least, now.charged, now.programs, now.executable) {
+			p.renew()
 		}
 		f.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return now, ctx.Err()
 		}
 		time.Sleep(wait)
+	}
+}
+
+// compare holds the state against what it was, when what is freed is freed.
+func (f *faultAttack) compare(ctx context.Context, before steadyState, after string) error {
+	now, err := f.await(ctx, func(now steadyState) bool { return now == before })
+	if err != nil {
+		return err
 	}
 	f.watch.report(oracle.Returned([]oracle.Figure{
 		{Name: "programs", Title: leftPrograms, Unit: "programs", Was: before.programs, Is: now.programs},

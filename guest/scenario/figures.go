@@ -157,7 +157,7 @@ func (r *reader) settle(ctx context.Context, before figures, held map[uint64]boo
 	if r.waitedInVain {
 		limit = settleAgain
 	}
-	deadline := time.Now().Add(limit)
+	p := newPatience(limit)
 	var least []int64
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		now, err := r.read()
@@ -168,12 +168,12 @@ func (r *reader) settle(ctx context.Context, before figures, held map[uint64]boo
 		areas := areasSince(before.areas, now.areas, held)
 		done := now.programs <= before.programs && now.charged <= before.charged && areas == 0
 		if went(&least, int64(now.programs), now.charged, areas) {
-			deadline = time.Now().Add(limit)
+			p.renew()
 		}
 		if done {
 			return now, nil
 		}
-		if time.Now().After(deadline) {
+		if p.lost(wait) {
 			r.waitedInVain = true
 			return now, nil
 		}

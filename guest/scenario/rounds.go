@@ -17,9 +17,10 @@ const (
 	leakRounds = 10
 	// leakPrograms is how many programs a round loads and frees. Of the objects of
 	// a cache only the rest is known that is left beside full slabs, so what a round
-	// can lose must be less than half a slab: it has 12 objects and more, with two
-	// processors (calculate_order() in mm/slub.c).
-	leakPrograms = 5
+	// can lose must be less than half a slab: those of up to 4 KiB have 8 objects
+	// and more (calculate_order() in mm/slub.c). What is lost three times a round,
+	// from slabs of six or fewer, can be missed.
+	leakPrograms = 3
 	// leastPages is the least growth in every round that counts, of what is counted
 	// in pages; of objects any does.
 	leastPages, leastObjects = 4096, 1

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"packtest/guest/bpf"
-	"packtest/guest/oracle"
 	"packtest/guest/probe"
 	"packtest/guest/scenario/fleet"
 	"packtest/guest/wire"
@@ -60,7 +59,7 @@ type removal struct {
 	what       string
 	start, end uint64
 	// begin has the kernel take it away, and may wait as long as it likes. after
-	// cleans up when it is gone.
+	// cleans up when it is gone, or if it never began to go.
 	begin, after func() error
 }
 
@@ -81,6 +80,7 @@ func (s *shapesAttack) hold(ctx context.Context, x *sitter, way func(context.Con
 			return "", err
 		}
 		if seen {
+			s.runs++
 			return what, nil
 		}
 	}
@@ -99,7 +99,6 @@ func (s *shapesAttack) holdOnce(ctx context.Context, x *sitter, r *removal) (wha
 	if err := s.enter(ctx, x); err != nil {
 		return "", false, err
 	}
-	s.runs++
 	begun, removed := make(chan struct{}), make(chan error, 1)
 	go func() {
 		close(begun)
@@ -111,7 +110,7 @@ func (s *shapesAttack) holdOnce(ctx context.Context, x *sitter, r *removal) (wha
 		readErr := s.watch.core.ReadAt(after, r.start)
 		in, err := x.in()
 		if err != nil {
-			return "", false, errors.Join(err, x.leave(), <-removed)
+			return "", false, errors.Join(err, s.leave(x), <-removed)
 		}
 		if !in {
 			break
@@ -124,7 +123,7 @@ func (s *shapesAttack) holdOnce(ctx context.Context, x *sitter, r *removal) (wha
 		}
 		time.Sleep(100 * time.Microsecond)
 	}
-	return what, what != "" || looks >= enough, errors.Join(x.leave(), <-removed)
+	return what, what != "" || looks >= enough, errors.Join(s.leave(x), <-removed)
 }
 
 func differAt(a, b []byte) int {
@@ -143,6 +142,7 @@ type sitter struct {
 	program program
 	state   *bpf.Array // whether it has begun, whether it has ended, 8 bytes each
 	out     chan error
+	wrong   string // its answer, if that was wrong; there when out is
 }
 
 const (
@@ -199,21 +199,23 @@ func (s *shapesAttack) enter(ctx context.Context, x *sitter) error {
 	go func() {
 		got, err := bpf.TestRun(x.program.fd, make([]byte, x.program.Packet()), nil, 1)
 		if err == nil && got != sitterAnswer {
-			s.wrong = append(s.wrong, fmt.Sprintf("program %s: answered %#x, must be %#x", x.program.Name, got, sitterAnswer))
+			x.wrong = fmt.Sprintf("program %s: answered %#x, must be %#x", x.program.Name, got, sitterAnswer)
 		}
 		x.out <- err
 	}()
 	for deadline := time.Now().Add(sitterLimit); ; time.Sleep(100 * time.Microsecond) {
 		begun, _, err := x.words()
-		switch {
-		case err != nil:
-			return err
-		case begun:
+		if err == nil && !begun && ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		if err == nil && !begun && time.Now().After(deadline) {
+			err = fmt.Errorf("program %s did not begin within %v", x.program.Name, sitterLimit)
+		}
+		if err != nil {
+			return errors.Join(err, s.leave(x))
+		}
+		if begun {
 			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case time.Now().After(deadline):
-			return fmt.Errorf("program %s did not begin within %v", x.program.Name, sitterLimit)
 		}
 	}
 }
@@ -233,7 +235,14 @@ func (x *sitter) words() (begun, ended bool, err error) {
 }
 
 // leave waits until the program is out.
-func (x *sitter) leave() error { return <-x.out }
+func (s *shapesAttack) leave(x *sitter) error {
+	err := <-x.out
+	if x.wrong != "" {
+		s.wrong = append(s.wrong, x.wrong)
+		x.wrong = ""
+	}
+	return err
+}
 
 // removeProgram closes a program.
 func removeProgram(_ context.Context, s *shapesAttack) (*removal, error) {
@@ -265,49 +274,57 @@ func removeProgram(_ context.Context, s *shapesAttack) (*removal, error) {
 const loopback = 1
 
 // attached loads an XDP program and puts it before loopback, which has the
-// kernel write a dispatcher, and returns where that is.
-func (s *shapesAttack) attached() (link int, image uint64, err error) {
+// kernel write a dispatcher, and returns where the program and that are.
+func (s *shapesAttack) attached() (link int, code, image uint64, err error) {
 	p, err := s.fleet.Of(bpf.XDP, 300, s.number)
 	if err != nil {
-		return -1, 0, err
+		return -1, 0, 0, err
 	}
 	s.number++
 	if err := s.load(p); err != nil {
-		return -1, 0, err
+		return -1, 0, 0, err
 	}
-	link, err = bpf.AttachXDP(loopback, s.set.programs[len(s.set.programs)-1].fd)
+	fd := s.set.programs[len(s.set.programs)-1].fd
+	in, err := bpf.ProgramInfo(fd)
 	if err != nil {
-		return -1, 0, err
+		return -1, 0, 0, err
+	}
+	if link, err = bpf.AttachXDP(loopback, fd); err != nil {
+		return -1, 0, 0, err
 	}
 	symbols, err := s.env.Kernel.Symbols(func(name string) bool { return name == "bpf_dispatcher_xdp" })
 	for _, sym := range symbols {
 		if sym.Module == "bpf" {
-			return link, sym.Address, nil
+			return link, in.Functions[0].Address, sym.Address, nil
 		}
 	}
-	return -1, 0, errors.Join(err, errors.New("an XDP program is attached, and there is no symbol of a dispatcher"), bpf.Close(link))
+	return -1, 0, 0, errors.Join(err, errors.New("an XDP program is attached, and there is no symbol of a dispatcher"), bpf.Close(link))
 }
 
 // removeDispatcher takes the only XDP program away, after which nobody needs the
 // dispatcher.
 func removeDispatcher(_ context.Context, s *shapesAttack) (*removal, error) {
-	link, image, err := s.attached()
+	link, _, image, err := s.attached()
 	if err != nil {
 		return nil, err
 	}
-	return &removal{
-		what: "the XDP dispatcher lost its last program", start: image, end: image + probe.PageBytes,
-		begin: func() error { return bpf.Close(link) },
-		after: func() error { return nil },
-	}, nil
+	detached := false
+	detach := func() error {
+		if detached {
+			return nil
+		}
+		detached = true
+		return bpf.Close(link)
+	}
+	return &removal{what: "the XDP dispatcher lost its last program", start: image, end: image + probe.PageBytes, begin: detach, after: detach}, nil
 }
 
 // rewriteDispatcher has an XDP program come to one that is attached: the kernel
-// writes the dispatcher anew, beside that which is in use. Which that is can be
-// told only where there is but one, in one half of a page that is illegal
-// instructions for the rest.
+// writes the dispatcher anew, beside that which is in use: the half of its page
+// that knows the attached program. On x86_64 it compares with the lower half of
+// the program's address (emit_bpf_dispatcher() in arch/x86/net/bpf_jit_comp.c).
 func rewriteDispatcher(_ context.Context, s *shapesAttack) (*removal, error) {
-	link, image, err := s.attached()
+	link, code, image, err := s.attached()
 	if err != nil {
 		return nil, err
 	}
@@ -316,18 +333,14 @@ func rewriteDispatcher(_ context.Context, s *shapesAttack) (*removal, error) {
 	if err := s.watch.core.ReadAt(page, image); err != nil {
 		return fail(err)
 	}
-	text, err := oracle.TextOf(s.env.Arch)
-	if err != nil {
-		return fail(err)
-	}
 	const half = probe.PageBytes / 2
-	start := -1
-	for _, at := range []int{0, half} {
-		if bytes.Count(page[at:at+half], []byte{text.Illegal}) == half {
-			start = half - at
-		}
+	start := 0
+	known := binary.LittleEndian.AppendUint32(nil, uint32(code))
+	low, high := bytes.Contains(page[:half], known), bytes.Contains(page[half:], known)
+	if high {
+		start = half
 	}
-	if start < 0 {
+	if low == high {
 		return fail(lack("which half of the dispatcher is in use can't be told"))
 	}
 	p, err := s.fleet.Of(bpf.XDP, 300, s.number)
@@ -339,16 +352,22 @@ func rewriteDispatcher(_ context.Context, s *shapesAttack) (*removal, error) {
 		return fail(err)
 	}
 	fd := s.set.programs[len(s.set.programs)-1].fd
+	wrong := ""
 	return &removal{
 		what: "the XDP dispatcher got another program", start: image + uint64(start), end: image + uint64(start) + half,
 		begin: func() error {
 			// Only repeated runs go through the dispatcher.
 			got, err := bpf.TestRun(fd, make([]byte, p.Packet()), nil, 2)
 			if err == nil && got != p.Answer {
-				s.wrong = append(s.wrong, fmt.Sprintf("program %s (%s), through the dispatcher: answered %#x, must be %#x", p.Name, p.Type, got, p.Answer))
+				wrong = fmt.Sprintf("program %s (%s), through the dispatcher: answered %#x, must be %#x", p.Name, p.Type, got, p.Answer)
 			}
 			return err
 		},
-		after: func() error { return bpf.Close(link) },
+		after: func() error {
+			if wrong != "" {
+				s.wrong = append(s.wrong, wrong)
+			}
+			return bpf.Close(link)
+		},
 	}, nil
 }

@@ -118,19 +118,19 @@ const freeingAll = 2 * time.Minute
 // a moment, while programs are freed, counts only if it stays.
 func (w *watch) look(ctx context.Context) error {
 	w.looks++
-	start := time.Now()
-	deadline := start.Add(freeing)
+	p, all := newPatience(freeing), newPatience(freeingAll)
 	var last []wire.Finding
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		sight, err := w.sight()
 		if err != nil {
 			return err
 		}
-		if !slices.Equal(sight.settled, last) && time.Since(start) < freeingAll {
-			last, deadline = sight.settled, time.Now().Add(freeing)
+		if !slices.Equal(sight.settled, last) {
+			last = sight.settled
+			p.renew()
 		}
 		w.report(sight.always)
-		if !w.news(sight.settled) || time.Now().After(deadline) {
+		if !w.news(sight.settled) || p.lost(wait) || all.lost(wait) {
 			w.report(sight.settled)
 			w.moments = append(w.moments, sight.mapped)
 			return nil
