@@ -75,10 +75,14 @@ func (j *journal) note(e entry) {
 	}
 }
 
-// begin prepares for a build in the tree dir. Objects that a build made which
-// was killed before it was heard are removed: they are to say it again.
+// begin prepares for a build in the tree dir of what lies in the folder source.
+// Objects that a build made which was killed before it was heard are removed: they
+// are to say it again. What was said of files that are gone is forgotten.
 func (j *journal) begin(dir, source string) error {
 	j.source = source
+	if err := j.prune(dir); err != nil {
+		return fmt.Errorf("look for what a build spoke of: %w", err)
+	}
 	if !j.begun.IsZero() {
 		if err := j.forget(dir); err != nil {
 			return fmt.Errorf("remove objects whose warnings are unknown: %w", err)
@@ -109,6 +113,59 @@ func (j *journal) forget(dir string) error {
 			return err
 		}
 		return os.Remove(p)
+	})
+}
+
+// prune drops what was said of files that no longer exist: make leaves their
+// objects where they are, and will never take it back.
+func (j *journal) prune(dir string) error {
+	for key := range j.said {
+		_, target, _ := strings.Cut(key, " ")
+		file, err := madeOf(dir, target)
+		if err != nil {
+			return err
+		}
+		if file != "" && !exists(file, dir, j.source) {
+			delete(j.said, key)
+		}
+	}
+	return nil
+}
+
+// madeOf returns the file without which nothing can be said of a target in the
+// tree dir: the source that kbuild wrote down beside an object, or the target
+// itself if it is a source or an object for which there is no such note. It is ""
+// for all else, which is put together from others and may be passing, and for
+// tools for the host, whose paths are from the root.
+func madeOf(dir, target string) (string, error) {
+	if filepath.IsAbs(target) {
+		return "", nil
+	}
+	b, err := os.ReadFile(filepath.Join(dir, filepath.Dir(target), "."+filepath.Base(target)+".cmd"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	for line := range strings.Lines(string(b)) {
+		if file, ok := strings.CutPrefix(line, "source_"+target+" := "); ok {
+			return strings.TrimSpace(file), nil
+		}
+	}
+	switch filepath.Ext(target) {
+	case ".o", ".s", ".c", ".S", ".h":
+		return target, nil
+	}
+	return "", nil
+}
+
+// exists tells whether file, if it is a path from the root, is there, or else
+// whether any of the folders has it.
+func exists(file string, folders ...string) bool {
+	if filepath.IsAbs(file) {
+		folders = []string{""}
+	}
+	return slices.ContainsFunc(folders, func(dir string) bool {
+		_, err := os.Stat(filepath.Join(dir, file))
+		return err == nil
 	})
 }
 

@@ -3,8 +3,10 @@
 package build
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,11 +38,17 @@ ld: warning: orphan section
 
 func hear(t *testing.T, path, text string) *journal {
 	t.Helper()
+	return hearIn(t, t.TempDir(), path, text)
+}
+
+// hearIn hears a build in the tree dir.
+func hearIn(t *testing.T, dir, path, text string) *journal {
+	t.Helper()
 	j, err := openJournal(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := j.begin(t.TempDir(), "/src"); err != nil {
+	if err := j.begin(dir, "/src"); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(text) {
@@ -106,13 +114,68 @@ func TestWarningsSince(t *testing.T) {
 	}
 }
 
+// files makes empty files in dir.
+func files(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		p := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What an object said stays until it is compiled again.
 func TestJournalKeeps(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "said")
+	path, dir := filepath.Join(t.TempDir(), "said"), t.TempDir()
+	files(t, dir, "kernel/bpf/core.c", "kernel/bpf/core.o")
 	ended(t, path, said)
-	j := ended(t, path, "  CC      kernel/bpf/core.o\n  LD      vmlinux\nld: warning: orphan section\n")
+	j := hearIn(t, dir, path, "  CC      kernel/bpf/core.o\n  LD      vmlinux\nld: warning: orphan section\n")
+	if err := j.end(); err != nil {
+		t.Fatal(err)
+	}
 	if j.said["CC kernel/bpf/core.o"] != nil || len(j.said["CHECK kernel/bpf/core.c"]) != 2 || len(j.said["LD vmlinux"]) != 1 {
 		t.Errorf("said %+v", j.said)
+	}
+}
+
+// What was said of a file goes with it, although its object stays.
+func TestJournalForgetsWhatIsGone(t *testing.T) {
+	dir, source := t.TempDir(), t.TempDir()
+	files(t, source, "there.c", "head.S", "lib/other.c", "api.h")
+	files(t, dir, "there.o", "gone.o", "head.o", "made.c", "made.o", "whole.o", "lib/moved.o", "failed.c")
+	for object, from := range map[string]string{"there.o": source + "/there.c", "gone.o": source + "/gone.c", "head.o": source + "/head.S", "made.o": "made.c", "lib/moved.o": source + "/lib/other.c"} {
+		text := "cmd_" + object + " := cc\n\nsource_" + object + " := " + from + "\n"
+		if err := os.WriteFile(filepath.Join(dir, filepath.Dir(object), "."+filepath.Base(object)+".cmd"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j := &journal{path: filepath.Join(t.TempDir(), "said"), said: Warnings{}, seen: map[string]bool{}}
+	for _, step := range []string{
+		"CC there.o", "CHECK there.c", "CC gone.o", "CHECK gone.c", "AS head.o", "CC made.o", "CHECK made.c", "LD whole.o", "CC lib/moved.o",
+		"CC failed.o", "HDRTEST api.h", "HDRTEST gone.h", "LD vmlinux", "KSYMS .tmp_vmlinux.kallsyms1", "CC /tools/objtool/weak.o",
+	} {
+		j.said[step] = []Warning{{Tool: "compiler", Text: "x"}}
+	}
+	if err := j.begin(dir, source); err != nil {
+		t.Fatal(err)
+	}
+	defer j.stop()
+	want := []string{"AS head.o", "CC /tools/objtool/weak.o", "CC lib/moved.o", "CC made.o", "CC there.o", "CHECK made.c", "CHECK there.c",
+		"HDRTEST api.h", "KSYMS .tmp_vmlinux.kallsyms1", "LD vmlinux", "LD whole.o"}
+	if d := cmp.Diff(want, slices.Sorted(maps.Keys(j.said))); d != "" {
+		t.Error(d)
+	}
+	// Not only for this build.
+	again, err := openJournal(j.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, slices.Sorted(maps.Keys(again.said))); d != "" {
+		t.Errorf("kept:\n%s", d)
 	}
 }
 
@@ -121,7 +184,8 @@ func TestJournalOfAKilledBuild(t *testing.T) {
 	dir := t.TempDir()
 	path, obj := filepath.Join(dir, "said"), filepath.Join(dir, "obj")
 	ended(t, path, "  CC      old.o\nold.c:1:1: warning: old [-W]\n")
-	j := hear(t, path, "  CC      heard.o\nheard.c:1:1: warning: heard [-W]\n  CC      cut.o\n")
+	files(t, obj, "old.o", "heard.o")
+	j := hearIn(t, obj, path, "  CC      heard.o\nheard.c:1:1: warning: heard [-W]\n  CC      cut.o\n")
 	j.stop()
 	for name, at := range map[string]time.Time{"old.o": time.Now().Add(-time.Hour), "heard.o": time.Now(), "cut.o": time.Now(), "unheard.o": time.Now(), "cut.c": time.Now()} {
 		p := filepath.Join(obj, name)
