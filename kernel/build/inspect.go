@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"packtest/internal/cache"
 	"packtest/internal/proc"
@@ -73,8 +74,9 @@ func (i *inspector) suffix() string {
 	return "-w1-" + cache.Key(i.sparse)[:6]
 }
 
-// key is made of the kernel's and of the tools that look at it.
-func (i *inspector) key(kernel string) string { return cache.Key("1", kernel, i.sparse) }
+// key is made of the kernel's and of the tools that look at it. Its first part is
+// to be raised when the same build would be seen otherwise.
+func (i *inspector) key(kernel string) string { return cache.Key("2", kernel, i.sparse) }
 
 func (i *inspector) load(c *cache.Cache, kernel string) (*Inspection, error) {
 	e, err := c.Get(inspectionKind, i.key(kernel))
@@ -121,7 +123,7 @@ func (b *builder) makeHeard(ctx context.Context, targets []string) error {
 	}
 	b.journal.failed = nil
 	var lost error
-	_, err := proc.Run(ctx, proc.Cmd{Argv: append(args, targets...), Merge: true, Line: func(line string) {
+	_, err := proc.Run(ctx, proc.Cmd{Argv: append(args, targets...), Merge: true, Orphaned: syscall.SIGTERM, Line: func(line string) {
 		b.count.line(line)
 		if err := b.journal.line(line); err != nil {
 			lost = err
