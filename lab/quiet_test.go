@@ -53,6 +53,8 @@ func TestConsoleIsToldOfAQuietGuest(t *testing.T) {
 		}
 		stop := r.listen()
 		w := r.watchConsole(testBoot(false), path)
+		// What is done here falls between two looks, never on one.
+		time.Sleep(quietAfter / 2)
 		write("booting\n")
 		time.Sleep(3 * quietAfter)
 		write("booting\nhalf way\n")
