@@ -215,13 +215,13 @@ func broken(text, fault, before, at string) Checked {
 }
 
 var (
-	errorLine = regexp.MustCompile(`(?:\berror|\bError|\bERROR): |undefined reference to`)
+	errorLine = regexp.MustCompile(`(?:\berror|\bError|\bERROR): |undefined reference to|^CONFIG_\w+: \S+ wants `)
 	position  = regexp.MustCompile(`:\d+(?::\d+)?:|\+?0x[0-9a-f]+`)
 )
 
 // errorLines returns what went wrong in a build, without the places, which a
-// patch may move: the lines that say error, or else the first line. It is never
-// empty.
+// patch may move: the lines that say error, or which option did not stick, or else
+// the first line. It is never empty.
 func errorLines(text string) []string {
 	var out []string
 	for line := range strings.Lines(text) {
@@ -357,7 +357,11 @@ func (c checker) config(x results.CheckConfig, step int) Checked {
 		}
 		return one
 	}
-	return broken(b.Error, b.Fault, "", "")
+	one := broken(b.Error, b.Fault, "", "")
+	if one.Mark == CheckFailed {
+		one.Mark, one.Says = CheckBroken, "what it stands on was not tried: "+one.Says
+	}
+	return one
 }
 
 // culprit finds the first step that failed as later does, among those that were

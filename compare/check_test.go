@@ -174,6 +174,10 @@ func TestChecks(t *testing.T) {
 			b.Step = 0
 			r.Check.Builds = append(r.Check.Builds, b)
 		}, results.Inconclusive, "patch 3, s390x, config nojit: as without the series", []string{"patch 3, s390x, config nojit: inherited: as without the series: b.c: error: no"}},
+		{"a configuration breaks, and nothing else of it was tried", func(r *results.Record) {
+			b := &r.Check.Builds[1]
+			b.Error, b.Fault = compileError("b.c", 1), "kernel"
+		}, results.HarnessFailed, "patch 3, s390x, config nojit: what it stands on was not tried", []string{"patch 3, s390x, config nojit: broken: what it stands on was not tried: b.c: error: no"}},
 		{"the ground does not build", func(r *results.Record) { unbuilt(r, "x86_64", 0, compileError("a.c", 1)) },
 			results.Inconclusive, "base for x86_64 could not be built", []string{
 				"patch 1, x86_64, builds: ok: builds again", "patch 1, x86_64, warnings: skipped: no earlier kernel was built to hold it against",
