@@ -127,7 +127,7 @@ func (k *checker) buildConfig(ctx context.Context, x results.CheckConfig, step i
 	k.emit(Event{Stage: StageBuild, State: Begun, Arch: x.Arch, Variant: c.variant, Text: "configuration " + x.Config})
 	started := k.Now()
 	kernel, err := k.build(ctx, k.Cache, what, k.buildOptions(c))
-	if err = k.builtOrNot(c, kernel, err, started); err != nil && fault.Of(err) != fault.Kernel {
+	if err = k.builtOrNot(c, kernel, own(err, step), started); err != nil && fault.Of(err) != fault.Kernel {
 		return false, err
 	}
 	b := results.ConfigBuild{Arch: x.Arch, Config: x.Config, Step: step}

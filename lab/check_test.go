@@ -20,6 +20,7 @@ import (
 	"packtest/internal/fault"
 	"packtest/internal/need"
 	"packtest/kernel/build"
+	"packtest/kernel/kconfig"
 	"packtest/plan"
 	"packtest/results"
 	"packtest/vm"
@@ -60,14 +61,15 @@ print "total: $e errors, $w warnings, 0 checks, 3 lines checked\n"; exit($e + $w
 
 // fakeKernels makes kernels of the text of core.c and of the architecture's file,
 // and boots of what stands in them: BROKEN does not compile, WARN warns, OOPS
-// fails a boot, and NOJIT breaks that configuration.
+// fails a boot, and NOJIT breaks that configuration; UNSET there does not take
+// an option.
 type fakeKernels struct {
 	k     *checker
 	dir   string
 	built []string // what was built and booted, in order
 }
 
-var word = regexp.MustCompile(`\b(BROKEN|WARN|OOPS|NOJIT)\w*`)
+var word = regexp.MustCompile(`\b(BROKEN|WARN|OOPS|NOJIT|UNSET)\w*`)
 
 func (f *fakeKernels) text(ctx context.Context, cell build.Cell) (string, error) {
 	all := ""
@@ -98,6 +100,8 @@ func (f *fakeKernels) inspect(ctx context.Context, _ *cache.Cache, cell build.Ce
 		switch {
 		case strings.HasPrefix(w, "BROKEN"), strings.HasPrefix(w, "NOJIT") && cell.Config == "check-nojit":
 			wrong = append(wrong, fmt.Sprintf("core.c:%d:1: error: %s", i, w))
+		case strings.HasPrefix(w, "UNSET") && cell.Config == "check-nojit":
+			return nil, nil, fmt.Errorf("build %s: %w", cell.Variant, &kconfig.UnmetError{Options: []kconfig.Unmet{{Setting: kconfig.Setting{Name: "BPF_JIT", Value: "n", Line: 1}, Fragment: "nojit", Got: "y"}}})
 		case strings.HasPrefix(w, "WARN"):
 			seen.Warnings["CC core.o"] = append(seen.Warnings["CC core.o"], build.Warning{Tool: "compiler", File: "core.c", Line: i, Text: w, Said: w})
 		}
@@ -305,6 +309,32 @@ func TestCheckDoesNotApply(t *testing.T) {
 	}
 	if rec, _, err := checkFake(t, "tree:"+dir+"@v6", spoil(" one\n"), nil); fault.Of(err) != fault.Input || rec != nil {
 		t.Errorf("the first patch does not apply: %v, %+v", err, rec)
+	}
+}
+
+// A patch after which a configuration is no longer to be had is at fault itself;
+// where it was not to be had before, the request is.
+func TestCheckUnmetConfiguration(t *testing.T) {
+	dir := checkTree(t, [2]string{"core.c", "one\ntwo\n"}, [2]string{"core.c", "UNSET\n"}, [2]string{"core.c", "UNSET\nmore\n"})
+	for _, every := range []bool{false, true} {
+		rec, _, err := checkFake(t, "tree:"+dir+"@v6", "range:v6..mine", func(c *plan.Check) { c.EveryPatch = every })
+		if err != nil || rec.Verdict != results.KernelFailed {
+			t.Errorf("every patch %v: %v, %+v", every, err, rec)
+			continue
+		}
+		const says = "CONFIG_BPF_JIT: nojit:1 wants n, got y"
+		want := "patch 3, s390x, config nojit: since patch 2: " + says + " [failed]\n"
+		if every {
+			want = "patch 3, s390x, config nojit: as with patch 2: " + says + " [inherited]\n"
+		}
+		if !strings.Contains(checkTable(rec), want) {
+			t.Errorf("there is no %q in\n%s", want, checkTable(rec))
+		}
+	}
+	dir = checkTree(t, [2]string{"x86_64.c", "UNSET\n"}, [2]string{"core.c", "two\n"})
+	rec, _, err := checkFake(t, "tree:"+dir+"@mine~1", "range:mine~1..mine", nil)
+	if fault.Of(err) != fault.Input {
+		t.Errorf("the option does not stick without the series: %v, %+v", err, rec)
 	}
 }
 
