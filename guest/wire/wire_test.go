@@ -112,6 +112,33 @@ func TestOverlongTalkEnds(t *testing.T) {
 	}
 }
 
+// A guest that says for a week how far it has come is not.
+func TestProgressIsNotCounted(t *testing.T) {
+	pr, pw := io.Pipe()
+	const size = 1 << 20
+	const frames = MaxTalk/size + 1
+	go func() {
+		w := NewWriter(pw)
+		m := Message{Type: TypeProgress, Scenario: "soak", Progress: &Progress{Done: 1, What: strings.Repeat("x", size)}}
+		for range frames {
+			if w.Write(m) != nil {
+				return
+			}
+		}
+		pw.Close()
+	}()
+	defer pr.Close()
+	r := NewReader(pr)
+	for i := range frames {
+		if _, err := r.Read(); err != nil {
+			t.Fatalf("frame %d: %.300v", i+1, err)
+		}
+	}
+	if _, err := r.Read(); err != io.EOF {
+		t.Errorf("at the end: %.300v", err)
+	}
+}
+
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
