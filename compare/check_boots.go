@@ -19,20 +19,10 @@ func (c checker) boots(arch string, step int) Checked {
 		return c.bootsAs(arch, from)
 	}
 	var one Checked
-	planned := false
-	for _, p := range c.rec.Planned {
-		if p.Arch != arch || p.Variant != variant {
-			continue
+	for _, problem := range c.bootProblems(arch, step) {
+		if one.Mark == "" || problem.Fault != faults.Kernel {
+			one.Mark, one.Says = markOf(problem.Fault), problem.What
 		}
-		planned = true
-		for _, problem := range AuditScenario(c.rec, p) {
-			if one.Mark == "" || problem.Fault != faults.Kernel {
-				one.Mark, one.Says = markOf(problem.Fault), problem.What
-			}
-		}
-	}
-	if !planned {
-		return Checked{Mark: CheckBroken, Says: "no boot was planned"}
 	}
 	for _, b := range c.rec.Boots {
 		if b.Arch != arch || b.Variant != variant {
@@ -43,7 +33,39 @@ func (c checker) boots(arch string, step int) Checked {
 			one.Mark, one.Says = CheckFailed, bootSays(b)
 		}
 	}
-	return c.withFindings(arch, step, one)
+	one = c.withFindings(arch, step, one)
+	if one.Mark == CheckFailed && !c.comparable(arch, step) {
+		one.Mark, one.Says = CheckSkipped, "no earlier kernel got through its boot to hold it against: "+one.Says
+	}
+	return one
+}
+
+// comparable tells whether any kernel before step got through its boot: what a
+// kernel does wrong is its patch's only where one before it could have shown it.
+func (c checker) comparable(arch string, step int) bool {
+	for at := range step {
+		if len(AuditCell(c.rec, arch, results.CheckVariant(at))) == 0 && len(c.bootProblems(arch, at)) == 0 {
+			return true
+		}
+	}
+	return step == 0
+}
+
+// bootProblems lists what was planned of a step's boot and not carried out.
+func (c checker) bootProblems(arch string, step int) []Problem {
+	variant := results.CheckVariant(step)
+	var list []Problem
+	planned := false
+	for _, p := range c.rec.Planned {
+		if p.Arch == arch && p.Variant == variant {
+			planned = true
+			list = append(list, AuditScenario(c.rec, p)...)
+		}
+	}
+	if !planned {
+		list = append(list, Problem{Arch: arch, Variant: variant, What: "no boot was planned"})
+	}
+	return list
 }
 
 func markOf(k faults.Kind) CheckMark {

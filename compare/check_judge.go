@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	faults "packtest/internal/fault"
 	"packtest/results"
 )
 
@@ -50,7 +51,11 @@ func judgeCheck(rec *results.Record) (results.Verdict, string) {
 	if len(undone) > 0 {
 		return results.HarnessFailed, more(CheckSays(undone[0]), len(undone))
 	}
-	if ok, why := first(groundProblems(rec), func(Problem) bool { return true }); ok {
+	ground := groundProblems(rec)
+	if ok, why := first(ground, func(p Problem) bool { return p.Fault != faults.Kernel }); ok {
+		return results.HarnessFailed, why
+	}
+	if ok, why := first(ground, func(Problem) bool { return true }); ok {
 		return results.Inconclusive, why
 	}
 	if i := slices.IndexFunc(all, func(c Checked) bool {
@@ -109,11 +114,16 @@ func unplanned(c *results.Check) string {
 }
 
 // groundProblems lists what is wrong with the kernels without the series: a check
-// against what does not build proves nothing.
+// against what does not build, or does not get through its boot, proves nothing.
+// What was found in a boot that did is inherited, and no problem.
 func groundProblems(rec *results.Record) []Problem {
 	var list []Problem
 	for _, arch := range rec.Check.Arches {
-		list = append(list, AuditCell(rec, arch, results.CheckVariant(0))...)
+		problems := AuditCell(rec, arch, results.CheckVariant(0))
+		if len(problems) == 0 && slices.Contains(rec.Check.Planned, results.Boots) {
+			problems = checker{rec, rec.Check}.bootProblems(arch, 0)
+		}
+		list = append(list, problems...)
 	}
 	return list
 }

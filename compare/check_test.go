@@ -4,6 +4,7 @@ package compare
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,6 +76,15 @@ func unbuilt(rec *results.Record, arch string, step int, text string) {
 		}
 	}
 	rec.Boots = boots
+}
+
+// ends changes how a step's boot ended.
+func ends(rec *results.Record, arch string, step int, ending, fault string) {
+	for i := range rec.Boots {
+		if b := &rec.Boots[i]; b.Arch == arch && b.Variant == results.CheckVariant(step) {
+			b.Ending, b.Fault = ending, fault
+		}
+	}
 }
 
 func found(rec *results.Record, arch string, step int, title string) {
@@ -182,6 +192,33 @@ func TestChecks(t *testing.T) {
 			results.Inconclusive, "base for x86_64 could not be built", []string{
 				"patch 1, x86_64, builds: ok: builds again", "patch 1, x86_64, warnings: skipped: no earlier kernel was built to hold it against",
 				"patch 1, x86_64, sparse: skipped: no earlier kernel was built to hold it against", "patch 1, x86_64, size: skipped: no earlier kernel was built to hold it against"}},
+		{"no kernel gets through its boot", func(r *results.Record) {
+			for step := range 4 {
+				ends(r, "x86_64", step, "panic", "kernel")
+				found(r, "x86_64", step, oops)
+			}
+		}, results.Inconclusive, "shapes of base on x86_64 ended well in 0 of 1 boot: boot 1 of base on x86_64 ended in panic", []string{
+			"patch 1, x86_64, boots: inherited: as without the series", "patch 2, x86_64, boots: inherited: as without the series", "patch 3, x86_64, boots: inherited: as without the series"}},
+		{"the ground was never booted", func(r *results.Record) {
+			r.Boots = slices.DeleteFunc(r.Boots, func(b results.Boot) bool { return b.Arch == "x86_64" && b.Variant == "base" })
+		}, results.HarnessFailed, "shapes of base on x86_64 was never booted", nil},
+		{"the ground was never booted, and every patch shows the same", func(r *results.Record) {
+			r.Boots = slices.DeleteFunc(r.Boots, func(b results.Boot) bool { return b.Arch == "x86_64" && b.Variant == "base" })
+			for step := 1; step < 4; step++ {
+				found(r, "x86_64", step, oops)
+			}
+		}, results.HarnessFailed, "shapes of base on x86_64 was never booted", []string{
+			"patch 1, x86_64, boots: skipped: no earlier kernel got through its boot to hold it against: kernel NULL pointer dereference (oops)",
+			"patch 2, x86_64, boots: inherited: as with patch 1", "patch 3, x86_64, boots: inherited: as with patch 1"}},
+		{"the harness failed in the ground's boot, and a later patch is wrong", func(r *results.Record) {
+			ends(r, "x86_64", 0, "qemu-died", "harness")
+			found(r, "x86_64", 2, oops)
+		}, results.KernelFailed, "patch 2, x86_64, boots: kernel NULL pointer dereference (oops)", []string{"patch 2, x86_64, boots: failed: kernel NULL pointer dereference (oops)"}},
+		{"the ground panics, and the first patch otherwise", func(r *results.Record) {
+			ends(r, "x86_64", 0, "panic", "kernel")
+			found(r, "x86_64", 0, oops)
+			found(r, "x86_64", 1, "another oops")
+		}, results.Inconclusive, "shapes of base on x86_64 ended well in 0 of 1 boot", []string{"patch 1, x86_64, boots: skipped: no earlier kernel got through its boot to hold it against: another oops (oops)"}},
 		{"sparse is missing", func(r *results.Record) {
 			r.Check.Planned = []results.CheckKind{results.Applies, results.Checkpatch, results.Builds, results.NoWarning, results.CodeSize, results.Boots}
 			r.Check.NotMeasured = []results.CheckGap{{Kind: results.NoSparse, Why: "sparse is not installed"}}

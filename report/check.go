@@ -36,6 +36,8 @@ func (b *builder) checked(d *Document) {
 	add(markList("failed", "Failed", all, Bad, compare.CheckFailed))
 	add(markList("not-done", "Planned and not carried out", all, Bad, compare.CheckBroken))
 	add(markList("inherited", "Wrong, and not by the patch", all, Muted, compare.CheckInherited))
+	evident := slices.DeleteFunc(slices.Clone(all), func(x compare.Checked) bool { return x.Evidence == "" })
+	add(markList("unclear", "Wrong, with no earlier kernel to hold it against", evident, Muted, compare.CheckSkipped))
 	add(b.groundFindings())
 	add(markList("noted", "Worth a look", all, "", compare.CheckNoted))
 	var gaps List

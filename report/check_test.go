@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,5 +102,20 @@ func TestCheckGoldens(t *testing.T) {
 	golden(t, "check.md", func(w io.Writer) error { return Markdown(w, d) })
 	for _, format := range []string{"junit", "ktap", "b4"} {
 		golden(t, "check."+format, func(w io.Writer) error { return Write(w, format, checkRecord()) })
+	}
+}
+
+// What no earlier kernel can be held against is shown, and blamed on nobody.
+func TestCheckShowsTheUnclear(t *testing.T) {
+	rec := checkRecord()
+	rec.Boots = slices.DeleteFunc(rec.Boots, func(b results.Boot) bool { return b.Arch == "s390x" && b.Variant != results.CheckVariant(3) })
+	var out strings.Builder
+	if err := Text(&out, Build(rec)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Wrong, with no earlier kernel to hold it against", "kernel BUG at kernel/bpf/core.c:902!"} {
+		if strings.Count(out.String(), want) != 1 {
+			t.Errorf("%q is not there once:\n%s", want, out.String())
+		}
 	}
 }
