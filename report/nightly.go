@@ -19,7 +19,7 @@ import (
 // Nightly is what there is to say of many runs: the newest, how it compares with
 // the last good one, what changed when, and the figures over time.
 type Nightly struct {
-	// Newest is the last run; nil if there is none.
+	// Newest is the run that the report is about; nil if there is none.
 	Newest *results.Summary
 	// Runs are all of them, the newest first.
 	Runs []results.Summary
@@ -32,15 +32,16 @@ type Nightly struct {
 	axis []string // the runs on the plots' common axis, oldest first
 }
 
-// NewNightly makes a report of runs, which are oldest first.
-func NewNightly(runs []results.Summary) Nightly {
+// NewNightly makes a report of runs, which are oldest first. Newest names the
+// run that it is about; if there is none of that name, it is the last that can
+// be read.
+func NewNightly(runs []results.Summary, newest string) Nightly {
 	n := Nightly{Runs: slices.Clone(runs), Trends: compare.Trends(runs)}
 	n.axis = compare.Runs(n.Trends)
 	slices.Reverse(n.Runs)
 	for i := range n.Runs {
-		if n.Runs[i].Unreadable == "" {
-			n.Newest = &n.Runs[i]
-			break
+		if r := &n.Runs[i]; r.Unreadable == "" && (n.Newest == nil || r.Folder == newest) {
+			n.Newest = r
 		}
 	}
 	return n
@@ -230,7 +231,7 @@ func (n Nightly) Text(w io.Writer) error {
 	} else {
 		put(fmt.Sprintf("packtest nightly %s: %s", n.Newest.ID, strings.ToUpper(string(n.Newest.Verdict))), 0)
 		put(sentence(n.Newest.Why), 0)
-		put(against(n.Newest), 0)
+		put(n.Against(), 0)
 		put(fmt.Sprintf("%s since %s, %d of them good.", countOf(len(n.Runs), "run"), day(n.Runs[len(n.Runs)-1].Started), n.Good()), 0)
 		if left := n.LeftOut(); left != "" {
 			put(left, 0)
@@ -255,16 +256,21 @@ func (n Nightly) Text(w io.Writer) error {
 	return nil
 }
 
-// against says how a run compares with the last good one.
-func against(s *results.Summary) string {
-	if s.Against == nil {
-		return "There was no earlier good run to compare it with."
+// Against says how the newest run compares with the last good one.
+func (n Nightly) Against() string {
+	s := n.Newest
+	switch {
+	case s.Against != nil:
+		return fmt.Sprintf("Against %s, the last good one: %s. %s", s.Against.ID, s.Against.Verdict, sentence(s.Against.Why))
+	case s.Verdict == results.Interrupted || s.Verdict == results.HarnessFailed:
+		return "It was not compared with an earlier run: it may be half of what was asked for."
+	case slices.ContainsFunc(n.Runs, func(r results.Summary) bool {
+		return r.Started.Before(s.Started) && r.Candidate == s.Candidate && compare.Good(r)
+	}):
+		return "It was not compared with an earlier run."
 	}
-	return fmt.Sprintf("Against %s, the last good one: %s. %s", s.Against.ID, s.Against.Verdict, sentence(s.Against.Why))
+	return "There was no earlier good run to compare it with."
 }
-
-// Against is what the page says of the newest run.
-func (n Nightly) Against() string { return against(n.Newest) }
 
 // variants lists the variants, the newest run's baseline and candidate first.
 func (n Nightly) variants() []string {

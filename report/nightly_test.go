@@ -61,12 +61,12 @@ func nights() []results.Summary {
 }
 
 func TestNightlyGoldens(t *testing.T) {
-	n := NewNightly(nights())
+	n := NewNightly(nights(), "")
 	n.Folder = "../"
 	golden(t, "nightly.html", n.HTML)
 	golden(t, "nightly.txt", n.Text)
 	golden(t, "nightly-trends.txt", n.TrendTable)
-	golden(t, "nightly-none.txt", NewNightly(nil).Text)
+	golden(t, "nightly-none.txt", NewNightly(nil, "").Text)
 	if *look != "" {
 		var b bytes.Buffer
 		if err := n.HTML(&b); err != nil {
@@ -79,7 +79,7 @@ func TestNightlyGoldens(t *testing.T) {
 }
 
 func TestNightlySaysWhatMatters(t *testing.T) {
-	n := NewNightly(nights())
+	n := NewNightly(nights(), "")
 	var page, text bytes.Buffer
 	if err := n.HTML(&page); err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestNightlyKnowsTheMachine(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range NewNightly(runs).Changes() {
+	for _, c := range NewNightly(runs, "").Changes() {
 		timed, x86 := strings.Contains(c.Says, "load_time"), strings.Contains(c.Says, "x86_64")
 		switch {
 		case strings.Contains(c.Says, bootTime) && (c.Tone != Muted || !strings.Contains(c.Says, "tells of the machine")),
@@ -135,7 +135,7 @@ func TestNightlyKnowsTheMachine(t *testing.T) {
 // Nothing on the page comes from elsewhere, and an empty history is a page too.
 func TestNightlyNeedsNothingElse(t *testing.T) {
 	for _, runs := range [][]results.Summary{nights(), nil, nights()[:1]} {
-		n := NewNightly(runs)
+		n := NewNightly(runs, "")
 		n.Folder = "../"
 		var b bytes.Buffer
 		if err := n.HTML(&b); err != nil {
@@ -152,6 +152,32 @@ func TestNightlyNeedsNothingElse(t *testing.T) {
 		}
 		if err := n.TrendTable(io.Discard); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// The report is about the run that was asked for, and says of it why it was not
+// compared.
+func TestNightlyIsAboutOneRun(t *testing.T) {
+	runs := nights()
+	last := len(runs) - 1
+	alone := func(i int, v results.Verdict) string {
+		own := nights()
+		own[i].Verdict, own[i].Against = v, nil
+		return NewNightly(own, own[i].Folder).Against()
+	}
+	for _, tc := range []struct{ got, want string }{
+		{NewNightly(runs, runs[4].Folder).Newest.ID, runs[4].ID},
+		{NewNightly(runs, "absent").Newest.ID, runs[last].ID},
+		{NewNightly(runs, "").Newest.ID, runs[last].ID},
+		{NewNightly(runs[:9], "").Newest.ID, runs[7].ID}, // the last can't be read
+		{alone(0, results.Pass), "There was no earlier good run to compare it with."},
+		{alone(0, results.Interrupted), "It was not compared with an earlier run: it may be half of what was asked for."},
+		{alone(5, results.HarnessFailed), "It was not compared with an earlier run: it may be half of what was asked for."},
+		{alone(5, results.Pass), "It was not compared with an earlier run."},
+	} {
+		if tc.got != tc.want {
+			t.Errorf("%q, want %q", tc.got, tc.want)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func (c *historyCmd) Run(w *world) error {
 		}
 		return c.table(w, list)
 	}
-	n := report.NewNightly(list)
+	n := report.NewNightly(list, "")
 	n.Trends = slices.DeleteFunc(n.Trends, func(t compare.Trend) bool {
 		return !oneOf(c.Metric, t.Metric) || !oneOf(c.Variant, t.Variant) || !oneOf(c.Arch, t.Arch)
 	})

@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"packtest/compare"
 	"packtest/internal/cache"
 	"packtest/internal/fault"
+	"packtest/plan"
 	"packtest/report"
 	"packtest/results"
 )
@@ -58,14 +58,18 @@ func (c *nightlyCmd) Run(w *world) error {
 	if c.Keep < 0 || c.KeepDays < 0 {
 		return fault.Inputf("--keep and --keep-days must be 1 or more")
 	}
-	if c.Against != "" { // a run is too long to learn of a typing error at its end
-		if _, err := store.Load(c.Against); err != nil {
-			return err
-		}
-	}
 	p, text, err := c.asPlan()
 	if err != nil {
 		return err
+	}
+	var named *results.Record
+	if c.Against != "" { // a run is too long to learn of a mistake at its end
+		if named, err = store.Load(c.Against); err != nil {
+			return err
+		}
+		if _, err := compare.Sides(sideOf(named), sideOf(foretold(p, named))); err != nil {
+			return err
+		}
 	}
 	l, err := w.newLab()
 	if err != nil {
@@ -84,17 +88,23 @@ func (c *nightlyCmd) Run(w *world) error {
 			fmt.Fprintf(w.stderr, "packtest: this goes on with it: %s\n", how)
 		}
 	}
-	if err := c.after(w, store, rec); err != nil {
-		progress.failed(dir, rec, errors.Join(runErr, err))
-		return errors.Join(runErr, err)
-	}
-	if runErr != nil && rec.Verdict != results.KernelFailed {
-		progress.failed(dir, rec, runErr)
-		return runErr
-	}
+	return c.end(w, progress, rec, dir, runErr, c.after(w, store, rec, named))
+}
+
+// end says how a run and what followed it ended. What was proved wrong is the
+// answer, whatever failed after it.
+func (c *nightlyCmd) end(w *world, progress listener, rec *results.Record, dir string, runErr, afterErr error) error {
+	wrong := fault.Kernel.ExitCode()
 	code := compare.ExitCode(rec.Verdict)
-	if code == 0 && rec.Against != nil && compare.ExitCode(rec.Against.Verdict) == fault.Kernel.ExitCode() {
-		code = fault.Kernel.ExitCode()
+	if code == 0 && rec.Against != nil && compare.ExitCode(rec.Against.Verdict) == wrong {
+		code = wrong
+	}
+	if err := errors.Join(runErr, afterErr); err != nil {
+		if code != wrong || runErr != nil && rec.Verdict != results.KernelFailed {
+			progress.failed(dir, rec, err)
+			return err
+		}
+		complain(w.stderr, err)
 	}
 	progress.ended(dir, rec, code)
 	if code != 0 {
@@ -103,106 +113,110 @@ func (c *nightlyCmd) Run(w *world) error {
 	return nil
 }
 
+// foretold is as much of a run's record as its plan tells, to see beforehand
+// whether it will compare with another; what only the run shows is taken from
+// that one.
+func foretold(p *plan.Plan, other *results.Record) *results.Record {
+	rec := &results.Record{ID: "this run", Seed: p.Seed, Candidate: p.Candidate}
+	rec.Provenance.Accelerator = other.Provenance.Accelerator
+	for _, arch := range p.Arches {
+		rec.Cells = append(rec.Cells, results.Cell{Arch: arch, Variant: p.Candidate, Config: p.Config})
+		for _, s := range p.Scenarios {
+			rec.Planned = append(rec.Planned, results.Planned{Arch: arch, Variant: p.Candidate, Scenario: s.Name})
+		}
+	}
+	return rec
+}
+
 // after is what follows a run, however it ended: the comparison, the page, the
-// text, and the removal of what is old.
-func (c *nightlyCmd) after(w *world, store *results.Store, rec *results.Record) error {
-	good, err := c.compare(w, store, rec)
-	if err != nil {
-		return err
-	}
-	keep := results.Keep{Runs: c.Keep, Spare: []string{rec.ID, good}}
-	if c.KeepDays > 0 {
-		keep.Since = w.now().Add(-time.Duration(c.KeepDays) * 24 * time.Hour)
-	}
-	removed, err := store.Retain(keep)
-	if err != nil {
-		return err
+// text, and the removal of what is old. A comparison that fails stops no page,
+// but nothing is removed then.
+func (c *nightlyCmd) after(w *world, store *results.Store, rec, named *results.Record) error {
+	spare, failed := c.compare(store, rec, named)
+	var removed []results.Summary
+	if failed == nil {
+		keep := results.Keep{Runs: c.Keep, Spare: append(spare, rec.ID)}
+		if c.KeepDays > 0 {
+			keep.Since = w.now().Add(-time.Duration(c.KeepDays) * 24 * time.Hour)
+		}
+		removed, failed = store.Retain(keep)
 	}
 	list, notes, err := store.History()
 	if err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
 	for _, n := range notes {
 		fmt.Fprintf(w.stderr, "packtest: %s\n", n)
 	}
-	n := report.NewNightly(list)
+	n := report.NewNightly(list, rec.ID)
 	page, err := writeNightly(w.resultsDir, n)
 	if err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
 	if err := n.Text(w.stdout); err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
 	for _, s := range removed {
 		fmt.Fprintf(w.stdout, "Removed %s of %s (%s); its line in the history stays.\n", s.Folder, s.Started.Format("2006-01-02"), s.Verdict)
 	}
 	fmt.Fprintf(w.stdout, "Page: %s\n", page)
-	return nil
+	return failed
 }
 
-// compare holds the run's candidate against the last good run's, and keeps what
-// comes of it in the record. It returns the ID of that run, or "".
-func (c *nightlyCmd) compare(w *world, store *results.Store, rec *results.Record) (string, error) {
-	if rec.Verdict == results.Interrupted || rec.Verdict == results.HarnessFailed {
-		return c.Against, nil // half a run compares with nothing
+// compare holds the run's candidate against that of the run that was named, or
+// of the last good run, and keeps what comes of it in the record. It returns the
+// runs that later ones may be held against.
+func (c *nightlyCmd) compare(store *results.Store, rec, named *results.Record) (spare []string, err error) {
+	list, _, err := store.History()
+	if err != nil {
+		return nil, err
 	}
-	var both *results.Record
-	var id string
-	if c.Against != "" {
-		good, err := store.Load(c.Against)
-		if err != nil {
-			return "", err
+	good := lastGood(store, list, rec)
+	spare = []string{good.id}
+	if named != nil {
+		spare = append(spare, named.ID)
+	}
+	if cutShort(rec) {
+		return spare, nil // half a run compares with nothing
+	}
+	if named != nil {
+		good = reference{id: named.ID}
+		if good.both, err = compare.Sides(sideOf(named), sideOf(rec)); err != nil {
+			return spare, err
 		}
-		id = good.ID
-		if both, err = compare.Sides(sideOf(good), sideOf(rec)); err != nil {
-			return id, err
-		}
+	}
+	if good.id == "" {
+		return spare, nil
+	}
+	return spare, good.into(store, rec)
+}
+
+// into keeps in rec what comes of holding it against the reference.
+func (g reference) into(store *results.Store, rec *results.Record) error {
+	if g.both == nil { // said on the page and in the mail, and no one's fault
+		rec.Against = &results.Against{ID: g.id, Verdict: results.Inconclusive, Why: g.why + ", so what changed since is not known"}
 	} else {
-		list, _, err := store.History()
-		if err != nil {
-			return "", err
+		verdict, why := compare.Judge(g.both)
+		// In a comparison of its own, one variant of two runs has two names.
+		why = strings.NewReplacer(rec.Candidate+"@A", rec.Candidate+" of "+g.id, rec.Candidate+"@B", rec.Candidate+" of this run").Replace(why)
+		if len(g.lacks) > 0 {
+			why += "; not compared, since that run has none: " + strings.Join(g.lacks, ", ")
 		}
-		if id, both = lastGood(store, list, rec); both == nil {
-			return "", nil
-		}
+		rec.Against = &results.Against{ID: g.id, Verdict: verdict, Why: why}
 	}
-	verdict, why := compare.Judge(both)
-	// In a comparison of its own, one variant of two runs has two names.
-	why = strings.NewReplacer(rec.Candidate+"@A", rec.Candidate+" of "+id, rec.Candidate+"@B", rec.Candidate+" of this run").Replace(why)
-	rec.Against = &results.Against{ID: id, Verdict: verdict, Why: why}
 	if err := store.Save(rec); err != nil {
-		return id, err
+		return err
 	}
-	var b bytes.Buffer
-	if err := report.Write(&b, "html", both); err != nil {
-		return id, err
-	}
-	if err := cache.WriteFile(filepath.Join(store.Dir(rec.ID), "against.html"), b.Bytes(), 0o644); err != nil {
-		return id, err
-	}
-	return id, store.Publish(rec.ID)
-}
-
-func sideOf(rec *results.Record) compare.Side {
-	return compare.Side{Rec: rec, Variant: rec.Candidate}
-}
-
-// lastGood finds the newest run in which nothing was wrong, in itself or against
-// the one before, and that can be compared with rec by compare's own rules.
-func lastGood(store *results.Store, list []results.Summary, rec *results.Record) (string, *results.Record) {
-	for _, s := range slices.Backward(list) {
-		if s.Folder == rec.ID || s.Removed || !compare.Good(s) || s.Candidate != rec.Candidate || s.Seed != rec.Seed || !s.Started.Before(rec.Started) {
-			continue
+	if g.both != nil {
+		var b bytes.Buffer
+		if err := report.Write(&b, "html", g.both); err != nil {
+			return err
 		}
-		good, err := store.Load(s.Folder)
-		if err != nil {
-			continue
-		}
-		if both, err := compare.Sides(sideOf(good), sideOf(rec)); err == nil {
-			return s.Folder, both
+		if err := cache.WriteFile(filepath.Join(store.Dir(rec.ID), "against.html"), b.Bytes(), 0o644); err != nil {
+			return err
 		}
 	}
-	return "", nil
+	return store.Publish(rec.ID)
 }
 
 // writeNightly writes the page and the text into the results folder.
