@@ -17,17 +17,21 @@ import (
 //
 // It takes frame pointers on x86_64 and back chains on s390x, as the kernels
 // that packtest builds have them. Beside the text it returns one word for where
-// each CPU was.
-func (r *running) backtraces(ctx context.Context) (text string, at []string, err error) {
+// each CPU was. What can't be read is said in the text: it is no sign that QEMU
+// is gone.
+func (r *running) backtraces(ctx context.Context) (text string, at []string) {
 	symbols, err := loadSymbols(r.m.SystemMap)
 	if err != nil {
 		fmt.Fprintf(&r.notes, "backtraces: %v\n", err)
 	}
 	var b strings.Builder
 	for i := range r.m.CPUs {
-		c := cpuState{index: i, run: func(line string) (string, error) { return r.hmp(ctx, i, line) }}
+		c := cpuState{run: func(line string) (string, error) { return r.hmp(ctx, i, line) }}
 		if err := c.load(); err != nil {
-			return b.String(), at, err
+			fmt.Fprintf(&r.notes, "backtraces: CPU %d: %v\n", i, err)
+			fmt.Fprintf(&b, "CPU %d: %v\n", i, err)
+			at = append(at, "a place that can't be read")
+			continue
 		}
 		fmt.Fprintf(&r.notes, "registers of CPU %d:\n%s\n", i, c.registers)
 		fmt.Fprintf(&b, "CPU %d:%s\n", i, c.mode())
@@ -36,7 +40,7 @@ func (r *running) backtraces(ctx context.Context) (text string, at []string, err
 		}
 		at = append(at, symbols.name(c.pc))
 	}
-	return b.String(), at, nil
+	return b.String(), at
 }
 
 // hmp runs a command of QEMU's monitor for humans on behalf of a CPU.
@@ -47,10 +51,10 @@ func (r *running) hmp(ctx context.Context, cpu int, line string) (string, error)
 
 // cpuState is a CPU that stands still.
 type cpuState struct {
-	index     int
 	run       func(line string) (string, error)
 	registers string
 	s390x     bool
+	early     bool // x86 code of 32 or 16 bits, such as that of a CPU that no kernel has started
 	pc, mask  uint64
 }
 
@@ -75,9 +79,13 @@ func (c *cpuState) load() (err error) {
 		return nil
 	}
 	var ok bool
-	if c.pc, ok = c.register("RIP"); !ok {
-		return fmt.Errorf("read the registers of CPU %d: QEMU says %.200q", c.index, c.registers)
+	if c.pc, ok = c.register("RIP", 64); ok {
+		return nil
 	}
+	if c.pc, ok = c.register("EIP", 32); !ok {
+		return fmt.Errorf("read the registers: QEMU says %.200q", c.registers)
+	}
+	c.early = true
 	return nil
 }
 
@@ -86,12 +94,12 @@ func hex(s string) uint64 {
 	return n
 }
 
-func (c *cpuState) register(name string) (uint64, bool) {
+func (c *cpuState) register(name string, bits int) (uint64, bool) {
 	_, rest, ok := strings.Cut(" "+strings.ReplaceAll(c.registers, "\n", " "), " "+name+"=")
-	if !ok || len(rest) < 16 {
+	if !ok || len(rest) < bits/4 {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(rest[:16], 16, 64)
+	n, err := strconv.ParseUint(rest[:bits/4], 16, bits)
 	return n, err == nil
 }
 
@@ -138,6 +146,8 @@ func (c *cpuState) unwind() []uint64 {
 		return nil
 	case c.s390x:
 		return c.unwindBackChain()
+	case c.early:
+		return []uint64{c.pc}
 	}
 	return c.unwindFramePointer()
 }
@@ -150,7 +160,7 @@ const (
 
 func (c *cpuState) unwindFramePointer() []uint64 {
 	out := []uint64{c.pc}
-	bp, _ := c.register("RBP")
+	bp, _ := c.register("RBP", 64)
 	for len(out) < maxDepth {
 		// The entry code marks saved registers by an odd frame pointer.
 		if bp&1 == 1 {
@@ -186,7 +196,7 @@ const (
 
 func (c *cpuState) unwindBackChain() []uint64 {
 	out := []uint64{c.pc}
-	sp, _ := c.register("R15")
+	sp, _ := c.register("R15", 64)
 	for len(out) < maxDepth {
 		back, _, err := c.words(sp + s390BackChain)
 		if err != nil {

@@ -43,6 +43,8 @@ func TestUnwind(t *testing.T) {
 		ibm = "CPU#0\nPSW=mask %s addr 0000000000533346 cc 00\nR00=0000000000000000 R01=0000000000000000\n" +
 			"R12=0000000000000000 R13=0000000000541000 R14=000000000053334a R15=0000000000002000\n"
 	)
+	const early = "CPU#1\nEAX=00000000 EBX=00000000 ECX=00000000 EDX=00000663\nESI=00000000 EDI=00000000 EBP=00000000 ESP=00000000\n" +
+		"EIP=0000fff0 EFL=00000002 [-------] CPL=%d II=0 A20=1 SMM=0 HLT=%d\n"
 	for _, tc := range []struct {
 		name, registers string
 		memory          map[uint64][2]uint64
@@ -58,6 +60,9 @@ func TestUnwind(t *testing.T) {
 		{"x86_64: to the program that was interrupted", strings.Replace(fmt.Sprintf(kernel, 0, 0), "RBP=0000000000001000", "RBP=0000000000001001", 1),
 			map[uint64][2]uint64{0x1000 + x86RegsIP: {0x400000, 0x33}}, "", []uint64{0xffffffff81000010}},
 		{"x86_64: a user's program", fmt.Sprintf(kernel, 3, 0), nil, " in a program of the guest's, at 0xffffffff81000010", nil},
+		{"x86_64: a CPU that nobody has started", fmt.Sprintf(early, 0, 1), map[uint64][2]uint64{0: {0x1000, 0xf000ff53f000ff53}},
+			" waiting for an interrupt", []uint64{0xfff0}},
+		{"x86_64: a user's program of 32 bits", fmt.Sprintf(early, 3, 0), nil, " in a program of the guest's, at 0xfff0", nil},
 		{"x86_64: a circle", fmt.Sprintf(kernel, 0, 0), map[uint64][2]uint64{0x1000: {0x1000, 0xffffffff81000111}}, "", nil},
 		{"s390x: a chain to its end", fmt.Sprintf(ibm, "0706c00180000000"),
 			map[uint64][2]uint64{0x2000 + s390BackChain: {0x2100, 0}, 0x2100 + s390Save14: {0x5555, 0}, 0x2100 + s390BackChain: {0, 0}}, " waiting for an interrupt",
@@ -126,6 +131,7 @@ func TestSymbols(t *testing.T) {
 // Whatever QEMU answers, a backtrace ends.
 func FuzzUnwind(f *testing.F) {
 	f.Add("RBP=0000000000001000\nRIP=ffffffff81000010 CPL=0 HLT=1\n", "0000000000001000: 0x0000000000001000 0xffffffff81000111\n")
+	f.Add("EBP=00001000 ESP=00000000\nEIP=0000fff0 CPL=0 HLT=1\n", "0000000000001000: 0x0000000000001000 0x0000000000000111\n")
 	f.Add("PSW=mask 0704c00180000000 addr 0000000000533346 cc 00\nR15=0000000000002000\n", "0000000000002098: 0x0000000000002100 0x0000000000000000\n")
 	f.Fuzz(func(t *testing.T, registers, memory string) {
 		c := cpuState{run: func(line string) (string, error) {

@@ -182,6 +182,22 @@ func TestEndings(t *testing.T) {
 	}
 }
 
+// A limit that passes before the kernel has started its second processor is the
+// kernel's failure too: QEMU can be asked, and has less to say.
+func TestNoBootEarly(t *testing.T) {
+	need.Long(t)
+	const arch = "x86_64"
+	need.QEMU(t, arch)
+	b := newBench(t, arch, vmtest.Kernel(t, arch), vmtest.Init(t, arch, "./testdata/provoke"), "hang")
+	b.m.SystemMap = vmtest.SystemMap(t, arch)
+	b.m.Cmdline = append(b.m.Cmdline, "maxcpus=1")
+	b.m.Limits = Limits{Boot: 50 * time.Millisecond, LastWords: time.Millisecond}
+	o := b.run(t, t.Context(), listen)
+	if o.Ending != NoBoot || !strings.Contains(o.Detail, "the CPUs were at ") || !strings.Contains(o.Backtraces, "CPU 1: waiting for an interrupt\n  0x") {
+		t.Errorf("%s: %s\n%s", o.Ending, o.Detail, o.Backtraces)
+	}
+}
+
 func has(events []console.Event, k console.Kind) bool {
 	for _, e := range events {
 		if e.Kind == k {

@@ -113,6 +113,9 @@ func (m *monitor) version() string {
 // run runs a command and returns what it returned. After an error of ctx's the
 // monitor can only be closed.
 func (m *monitor) run(ctx context.Context, command string, args map[string]any) (json.RawMessage, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("QMP %s: %w", command, context.Cause(ctx))
+	}
 	c := qmp.Command{Execute: command}
 	if args != nil {
 		c.Args = args

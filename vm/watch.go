@@ -21,7 +21,7 @@ type seen struct {
 	died           bool  // QEMU ended, or was told to by somebody else
 	consoleErr     error // the console could not be written
 	unprovoked     int   // how many reports there were before the kernel was prodded; -1 if it never was
-	held           bool  // we stopped the machine ourselves, to look at it
+	held           bool  // we stop the machine ourselves, to look at it; QEMU will say so
 	backtraces     string
 	spent          lapse // while it was watched
 }
@@ -163,12 +163,16 @@ func (s *seen) event(e qmp.Event) bool {
 		return true
 	case "STOP":
 		if s.held {
+			s.held = false
 			return false
 		}
 		// After the other two it would be expected; alone it is QEMU's own
 		// decision, such as an instruction that KVM can't emulate.
 		s.died = true
 		s.stopFor(stopDied, "QEMU stopped the machine")
+		if s.unprovoked >= 0 {
+			s.stop, s.detail = stopDied, s.detail+"; then QEMU stopped the machine"
+		}
 		return true
 	}
 	return false
@@ -184,9 +188,7 @@ func (r *running) prod(ctx context.Context) bool {
 	var at []string
 	_, err := r.mon.run(ctx, "stop", nil)
 	if err == nil {
-		r.seen.backtraces, at, err = r.backtraces(ctx)
-	}
-	if err == nil {
+		r.seen.backtraces, at = r.backtraces(ctx)
 		_, err = r.mon.run(ctx, "cont", nil)
 	}
 	if err != nil {
