@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"packtest/compare"
@@ -29,7 +30,8 @@ Examples:
   packtest resume
   packtest resume 20260102-030405
 
-A run whose plan, packtest, kernels, QEMU or host have changed is refused.
+A check or a search for a patch is begun anew, with the same command. A run
+whose plan, packtest, kernels, QEMU or host have changed is refused.
 
 Exit code: as packtest run; 2 if the run can't be resumed.`
 }
@@ -43,7 +45,7 @@ func (c *resumeCmd) Run(w *world) error {
 	id := c.ID
 	if id == "" {
 		var err error
-		if id, err = newestUnended(store); err != nil {
+		if id, err = w.newestUnended(store); err != nil {
 			return err
 		}
 	}
@@ -53,6 +55,9 @@ func (c *resumeCmd) Run(w *world) error {
 	}
 	if in, err := store.Load(before.ID); err != nil || in.ID != before.ID {
 		return fault.WithHint(fault.Inputf("the run %s is not in %s", before.ID, w.resultsDir), "--results names the folder of the runs")
+	}
+	if how := begunAnew(before); how != "" && before.Verdict == results.Interrupted {
+		return fault.WithHint(fault.Inputf("%s can't be resumed: it is begun anew, with what it built in the cache", before.ID), "%s", how)
 	}
 	if left, _ := lab.Unfinished(before); left == 0 && before.Verdict != results.Interrupted && !before.Finished.IsZero() {
 		fmt.Fprintf(w.stderr, "packtest: the run %s has ended; there is nothing to go on with\n", before.ID)
@@ -79,18 +84,46 @@ func (w *world) show(rec *results.Record, format string) error {
 	return nil
 }
 
-// newestUnended returns the ID of the newest run that was cut short.
-func newestUnended(store *results.Store) (string, error) {
+// newestUnended returns the ID of the newest run that was cut short and can go
+// on. It says which newer ones can't, and passes over those still at work.
+func (w *world) newestUnended(store *results.Store) (string, error) {
 	list, _, err := store.History()
 	if err != nil {
 		return "", err
 	}
-	for i := len(list) - 1; i >= 0; i-- {
-		if s := list[i]; !s.Removed && s.Unreadable == "" && s.Verdict == results.Interrupted {
-			return s.ID, nil
+	for _, s := range slices.Backward(list) {
+		if s.Removed || s.Unreadable != "" || s.Verdict != results.Interrupted {
+			continue
+		}
+		release, err := store.Hold(s.Folder)
+		if err != nil {
+			fmt.Fprintf(w.stderr, "packtest: %s is left out: %v\n", s.Folder, err)
+			continue
+		}
+		release()
+		rec, err := store.Load(s.Folder)
+		switch {
+		case err != nil:
+			return "", err
+		case rec.Resume != nil:
+			return s.Folder, nil
+		}
+		if how := begunAnew(rec); how != "" {
+			fmt.Fprintf(w.stderr, "packtest: %s is left out; this begins it anew: %s\n", s.Folder, how)
+		} else {
+			fmt.Fprintf(w.stderr, "packtest: %s is left out: its record does not hold its plan\n", s.Folder)
 		}
 	}
-	return "", fault.WithHint(fault.Inputf("no run was interrupted"), "packtest history lists the runs; packtest resume ID goes on with one of them")
+	return "", fault.WithHint(fault.Inputf("no run was interrupted that can be resumed"), "packtest history lists the runs; packtest resume ID goes on with one of them")
+}
+
+// begunAnew returns the command of what can't be resumed, since its record does
+// not hold its plan: a check, or a search for a patch; "" for others.
+func begunAnew(rec *results.Record) string {
+	if rec.Resume != nil {
+		return ""
+	}
+	return shellWords(rec.Command)
 }
 
 // howToResume returns the command that goes on with a run; "" if nothing does.
@@ -105,10 +138,16 @@ func (w *world) howToResume(rec *results.Record) string {
 	if w.cacheDir != "" {
 		words = append(words, "--cache", w.cacheDir)
 	}
-	for i, s := range words {
-		words[i] = shellWord(s)
+	return shellWords(words)
+}
+
+// shellWords writes a command as a shell takes it.
+func shellWords(words []string) string {
+	var list []string
+	for _, s := range words {
+		list = append(list, shellWord(s))
 	}
-	return strings.Join(words, " ")
+	return strings.Join(list, " ")
 }
 
 // shellWord quotes a word for a shell where it needs that.
