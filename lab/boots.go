@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,9 +33,9 @@ type boot struct {
 	keep bool
 	// traced is set if the job comes with the guest, and what it fetches is traced.
 	traced bool
-	// counted is set if another boot of the cell runs the same windows on a
-	// processor, where the kernel may offer its counters.
-	counted bool
+	// beside is the number of the boot of the cell that runs the same windows the
+	// other way: traced, or counting on a processor; 0 if there is none.
+	beside int
 }
 
 // testModule is where a guest finds the kernel's own JIT suite.
@@ -125,42 +124,20 @@ func (b *boot) names() []string {
 
 // bootCells carries out the schedule, several VMs at once.
 func (r *run) bootCells(ctx context.Context) error {
-	boots := remaining(r.rec, schedule(r.plan, r.cells))
-	if len(boots) == 0 {
+	if len(remaining(r.rec, everyBoot(r.plan, r.cells, r.rec.Provenance.Accelerator))) == 0 {
 		return nil // nothing was built, as the record says, or all was booted before
 	}
 	accel, err := r.accelerators(ctx)
 	if err != nil {
 		return err
 	}
-	boots = append(boots, remaining(r.rec, counting(schedule(r.plan, r.cells), accel))...)
-	for _, b := range boots {
-		b.counted = b.traced && accel[b.arch] == vm.KVM
-	}
-	if slices.ContainsFunc(boots, func(b *boot) bool { return b.counted }) {
+	boots := remaining(r.rec, everyBoot(r.plan, r.cells, accel))
+	if slices.ContainsFunc(boots, func(b *boot) bool { return b.traced && b.beside > 0 }) {
 		if err := r.remark("%s is traced under TCG, since KVM shows no instructions; everything else runs under KVM where there is KVM", tracedScenario); err != nil {
 			return err
 		}
 	}
 	return r.bootAll(ctx, boots, accel, nil)
-}
-
-// counting returns one more boot for each traced one whose architecture has KVM:
-// the same windows without a trace, with the processor's counters if the kernel
-// offers any.
-func counting(boots []*boot, accel map[string]string) []*boot {
-	last := map[*cell]int{}
-	for _, b := range boots {
-		last[b.cell] = max(last[b.cell], b.number)
-	}
-	var more []*boot
-	for _, b := range boots {
-		if b.traced && accel[b.arch] == vm.KVM {
-			last[b.cell]++
-			more = append(more, &boot{cell: b.cell, number: last[b.cell], job: b.job})
-		}
-	}
-	return more
 }
 
 // bootAll carries out boots, several VMs at once, each with its architecture's
@@ -449,15 +426,20 @@ func (r *run) accelerators(ctx context.Context) (map[string]string, error) {
 // belongs there. It returns what must end the run: an interruption.
 func (r *run) recordBoot(b *boot, o *outcome) error {
 	o.Boot.Sitting = r.sitting
-	if b.counted {
-		// QEMU's own processor has no counters. The boot that has says itself what
-		// it could not count.
-		o.Unmeasured = slices.DeleteFunc(o.Unmeasured, func(u results.Unmeasured) bool { return strings.HasPrefix(u.Metric, "itlb_pmu_") })
-	}
 	if err := r.update(func(rec *results.Record) {
 		rec.Boots = append(rec.Boots, o.Boot)
 		rec.Findings = append(rec.Findings, o.Findings...)
-		rec.Unmeasured = mergeUnmeasured(rec.Unmeasured, o.Unmeasured)
+		unmeasured := o.Unmeasured
+		if b.countedIn(rec) {
+			// QEMU's own processor has no counters. The boot that has says itself
+			// what it could not count.
+			if b.traced {
+				unmeasured = b.withoutCounters(unmeasured)
+			} else {
+				rec.Unmeasured = b.withoutCounters(rec.Unmeasured)
+			}
+		}
+		rec.Unmeasured = mergeUnmeasured(rec.Unmeasured, unmeasured)
 		rec.Samples = mergeSamples(rec.Samples, o.Samples)
 		rec.Layouts = mergeLayouts(rec.Layouts, o.Layouts)
 	}); err != nil {
@@ -468,8 +450,13 @@ func (r *run) recordBoot(b *boot, o *outcome) error {
 			return r.remark("%s %s: the outcome could not be kept with its kernel, and is made again next time: %v", b.arch, b.variant, err)
 		}
 	}
-	if o.harness != nil && fault.Of(o.harness) == fault.Interrupted {
+	switch {
+	case o.harness == nil:
+		return nil
+	case fault.Of(o.harness) == fault.Interrupted:
 		return o.harness
+	case b.beside > 0 && !b.traced:
+		return r.remark("%s %s: nothing was counted on a processor, because boot %d ended in %s", b.arch, b.variant, b.number, o.Boot.Ending)
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func Unfinished(rec *results.Record) (left, total int) {
 }
 
 // expected lists the boots that the plan asks for, as far as the record tells
-// which kernels there are.
+// which kernels there are and what they are booted with.
 func expected(rec *results.Record, p *plan.Plan) []*boot {
 	var cells []*cell
 	for _, arch := range p.Arches {
@@ -117,7 +117,7 @@ func expected(rec *results.Record, p *plan.Plan) []*boot {
 			cells = append(cells, c)
 		}
 	}
-	return schedule(p, cells)
+	return everyBoot(p, cells, rec.Provenance.Accelerator)
 }
 
 func unsettled(rec *results.Record, p *plan.Plan) []*boot { return remaining(rec, expected(rec, p)) }
