@@ -38,27 +38,17 @@ func (s *Store) History() (list []Summary, notes []string, err error) {
 
 // lockIndex keeps others from rewriting the index between its being read and
 // rewritten, until release is called: of two that do so at once, one would bring
-// back lines that the other's runs no longer have a record for, or lose them.
-// Where the file can't be made it can't be rewritten either.
+// back lines that the other has changed. The lock is a file of its own, since the
+// index is another file after it was rewritten. Where none can be made, no index
+// can be either, and a file system without locks has none to wait for.
 func (s *Store) lockIndex() (release func()) {
-	for {
-		f, err := os.OpenFile(s.indexPath(), os.O_RDONLY|os.O_CREATE, 0o644)
-		if err != nil {
-			return func() {}
-		}
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		for errors.Is(err, unix.EINTR) {
-			err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		}
-		mine, err1 := f.Stat()
-		now, err2 := os.Stat(s.indexPath())
-		// A file that was replaced meanwhile locks nothing. A file system without
-		// locks has none to wait for.
-		if err != nil || err1 != nil || err2 == nil && os.SameFile(mine, now) {
-			return func() { f.Close() }
-		}
-		f.Close()
+	f, err := os.OpenFile(s.indexPath()+".lock", os.O_RDONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return func() {}
 	}
+	for errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX), unix.EINTR) {
+	}
+	return func() { f.Close() }
 }
 
 // history is History for whoever holds the index.
