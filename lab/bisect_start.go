@@ -14,6 +14,7 @@ import (
 	"packtest/kernel/build"
 	"packtest/plan"
 	"packtest/results"
+	"packtest/vm"
 )
 
 // start looks at the whole series, and at what it stands on, until the series
@@ -194,14 +195,15 @@ func (b *bisector) find() {
 	}
 }
 
-// finding returns the first finding on the series that the request asks for.
+// finding returns the first finding on the series that the request asks for. What
+// may be the machine's doing as well is searched only if it is asked for.
 func (b *bisector) finding(s *sought) *results.Finding {
 	if b.req.Metric != "" {
 		return nil
 	}
 	var first *results.Finding
 	for i, f := range b.rec.Findings {
-		unclear := f.Kind == results.ScenarioFailed || f.Kind == "timeout"
+		unclear := b.req.Finding == "" && (f.Kind == results.ScenarioFailed || f.Kind == string(vm.Timeout))
 		if f.Arch != s.arch || f.Variant != b.plan.Candidate || unclear || s.known[troubleOf(f)] || !asked(f, b.req.Finding) {
 			continue
 		}
@@ -244,7 +246,27 @@ func (b *bisector) nothing() string {
 	case b.req.Metric != "":
 		what = fmt.Sprintf("no worse %s", b.req.Metric)
 	}
-	return fmt.Sprintf("the whole series showed %s, on %s, in %d looks: there is nothing to search", what, strings.Join(b.plan.Arches, " and "), b.req.Tries)
+	why := fmt.Sprintf("the whole series showed %s, on %s, in %d looks: there is nothing to search", what, strings.Join(b.plan.Arches, " and "), b.req.Tries)
+	if list := b.unclear(); len(list) > 0 {
+		why += "; but not all of them were clear: " + strings.Join(list, ", ")
+	}
+	return why
+}
+
+// unclear names the boots of the series that prove nothing by showing nothing.
+func (b *bisector) unclear() []string {
+	var list []string
+	for _, bt := range b.rec.Boots {
+		if bt.Variant == b.plan.Candidate && bt.Ending != results.EndingDone {
+			list = append(list, fmt.Sprintf("boot %d on %s ended in %s", bt.Number, bt.Arch, bt.Ending))
+		}
+	}
+	for _, f := range b.rec.Findings {
+		if f.Variant == b.plan.Candidate && f.Kind == results.ScenarioFailed {
+			list = append(list, fmt.Sprintf("boot %d on %s could not carry out %s", f.Boot, f.Arch, f.Scenario))
+		}
+	}
+	return list
 }
 
 // firstLooks takes what led to the search into it.
