@@ -67,6 +67,10 @@ func endsIn(b *boot, ending string, unmeasured ...string) *outcome {
 		o.harness = fault.Harnessf("%s", ending)
 		o.Boot.Fault = fault.Of(o.harness).String()
 	}
+	if len(unmeasured) == 1 { // the scenario itself
+		o.Findings = []results.Finding{{Arch: b.arch, Variant: b.variant, Scenario: tracedScenario, Kind: results.ScenarioFailed, Title: unmeasured[0], Boot: b.number}}
+		return o
+	}
 	for i := 0; i < len(unmeasured); i += 2 {
 		o.Unmeasured = append(o.Unmeasured, results.Unmeasured{Arch: b.arch, Variant: b.variant, Scenario: tracedScenario, Metric: unmeasured[i], Why: unmeasured[i+1]})
 	}
@@ -86,6 +90,7 @@ func TestCountedElsewhere(t *testing.T) {
 		{"never", "", nil, []string{"itlb_pmu_walks: " + why, "jit_charged: no kcore"}},
 		{"all of it", results.EndingDone, nil, []string{"jit_charged: no kcore"}},
 		{"nothing", results.EndingDone, []string{"itlb_pmu_walks", "no counters"}, []string{"itlb_pmu_walks: no counters", "jit_charged: no kcore"}},
+		{"not even begun", results.EndingDone, []string{"failed"}, []string{"itlb_pmu_walks: " + why, "jit_charged: no kcore"}},
 		{"not to its end", "qemu-died", nil, []string{"itlb_pmu_walks: " + why, "jit_charged: no kcore"}},
 	} {
 		for _, tracedFirst := range []bool{true, false} {
