@@ -32,8 +32,8 @@ const (
 	Timeout Ending = "timeout"
 	// QEMUDied: QEMU ended by itself or was killed.
 	QEMUDied Ending = "qemu-died"
-	// HostBusy: the guest was not done within a limit, but the host had hardly a
-	// processor for it.
+	// HostBusy: the guest was not done within a limit, or its kernel spoke of a
+	// stall, but the host had hardly a processor for it.
 	HostBusy Ending = "host-busy"
 	// DiskFull: the console could not be written.
 	DiskFull Ending = "disk-full"

@@ -34,29 +34,13 @@ func (r *running) outcome(t *talk) *Outcome {
 	if n := r.seen.unprovoked; n >= 0 && n < len(o.Events) {
 		o.Events = o.Events[:n]
 	}
-	var excused []console.Event
-	o.Events, excused = excuse(o.Events, r.seen.spent)
+	var excused []string
+	if !r.m.Deterministic { // whose clock stands still while the guest does
+		o.Events, excused = excuse(o.Events, r.seen.past)
+	}
 	o.Ending, o.Detail = decide(r.seen, t, o.Events, r.qemuSaid())
-	if len(excused) > 0 && o.Ending == Done {
-		o.Ending, o.Detail = HostBusy, fmt.Sprintf("%s%s", excused[0].Title, r.seen.spent.denied())
-	}
+	o.Ending, o.Detail = withExcuses(o.Ending, o.Detail, excused)
 	return o
-}
-
-// excuse takes out what a kernel says only because time passed, if it was the
-// host that let it pass. Such a boot proves nothing, for or against the kernel.
-func excuse(events []console.Event, spent lapse) (rest, excused []console.Event) {
-	if !spent.starved() {
-		return events, nil
-	}
-	for _, e := range events {
-		if e.Kind.Timed() {
-			excused = append(excused, e)
-		} else {
-			rest = append(rest, e)
-		}
-	}
-	return rest, excused
 }
 
 // qemuSaid returns how QEMU ended, in its own words if it had any.

@@ -41,15 +41,14 @@ func (l lapse) over(limit time.Duration) (over, starved bool) {
 // denied says how much of the time the host had no processor, if that is worth
 // a word.
 func (l lapse) denied() string {
-	if lost := l.wall - l.guest; lost > l.wall/10 {
+	if lost := l.lost(); lost > l.wall/10 {
 		return fmt.Sprintf(" (besides %v in which the host had no processor for it)", lost.Round(time.Second))
 	}
 	return ""
 }
 
-// starved says whether the host had no processor for the guest more than half
-// of the time.
-func (l lapse) starved() bool { return l.guest < l.wall/2 }
+// lost is the part that the guest did not have.
+func (l lapse) lost() time.Duration { return l.wall - l.guest }
 
 const (
 	// lookEvery is how often the limits are looked at.
@@ -68,6 +67,7 @@ type patience struct {
 	pid    int
 	last   time.Time
 	now    lapse
+	past   history
 	waited map[string]time.Duration // by thread
 	stolen time.Duration
 }
@@ -86,6 +86,7 @@ func (p *patience) look(now time.Time) {
 	if own := min(passed, lookLate) - p.lost(); own > 0 {
 		p.now.guest += own
 	}
+	p.past.add(p.now)
 }
 
 // lost returns how much of the time since its last call the host denied QEMU.

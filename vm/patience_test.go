@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"packtest/vm/console"
 )
 
 // fakeProc is a /proc with one QEMU of two threads.
@@ -106,16 +104,5 @@ func TestLimits(t *testing.T) {
 	}
 	if s := (lapse{time.Second, time.Second}).denied(); s != "" {
 		t.Errorf("%q", s)
-	}
-}
-
-// A stall is the kernel's, unless the host made it.
-func TestExcuse(t *testing.T) {
-	events := []console.Event{{Kind: console.RCUStall}, {Kind: console.Warning}, {Kind: console.HungTask}}
-	if rest, excused := excuse(events, lapse{guest: 60 * time.Second, wall: 100 * time.Second}); len(rest) != 3 || len(excused) != 0 {
-		t.Errorf("on a host that had time: %v, %v", rest, excused)
-	}
-	if rest, excused := excuse(events, lapse{guest: 40 * time.Second, wall: 100 * time.Second}); len(rest) != 1 || len(excused) != 2 {
-		t.Errorf("on a host that had none: %v, %v", rest, excused)
 	}
 }

@@ -23,7 +23,7 @@ type seen struct {
 	unprovoked     int   // how many reports there were before the kernel was prodded; -1 if it never was
 	held           bool  // we stop the machine ourselves, to look at it; QEMU will say so
 	backtraces     string
-	spent          lapse // while it was watched
+	past           history
 }
 
 // reason is why the watch over a guest ended.
@@ -64,9 +64,9 @@ func (r *running) watch(ctx context.Context, t *talk) {
 	lastWords := func(d time.Duration) {
 		if end == nil {
 			end = time.After(d)
-			look.Stop()
 		}
 	}
+	defer func() { s.past = p.past }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -105,11 +105,10 @@ func (r *running) watch(ctx context.Context, t *talk) {
 			lastWords(l.LastWords)
 		case s.ready = <-r.port.first:
 		case now := <-look.C:
+			p.look(now)
 			if end != nil {
 				continue
 			}
-			p.look(now)
-			s.spent = p.now
 			if n := r.pulse.count(); n != beats {
 				beats, heard = n, p.now
 			}

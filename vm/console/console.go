@@ -47,14 +47,22 @@ func (k Kind) Fatal() bool {
 	return false
 }
 
-// Timed reports whether the kernel says this because something took long by its
-// clock, which goes on while the host has no processor for it.
-func (k Kind) Timed() bool {
+// Timeout returns how long something takes, by the kernel's clock, before the
+// kernel says this; 0 if it isn't a matter of time. These are the kernel's
+// defaults: watchdog_thresh, twice that, RCU_CPU_STALL_TIMEOUT, and
+// DEFAULT_HUNG_TASK_TIMEOUT.
+func (k Kind) Timeout() time.Duration {
 	switch k {
-	case SoftLockup, HardLockup, RCUStall, HungTask:
-		return true
+	case HardLockup:
+		return 10 * time.Second
+	case SoftLockup:
+		return 20 * time.Second
+	case RCUStall:
+		return 21 * time.Second
+	case HungTask:
+		return 120 * time.Second
 	}
-	return false
+	return 0
 }
 
 // Event is one report.
