@@ -35,17 +35,20 @@ func lastGood(store *results.Store, list []results.Summary, rec *results.Record)
 			continue
 		}
 		good, err := store.Load(s.Folder)
-		if err != nil || good.Check != nil || good.Bisection != nil {
+		if err == nil && (good.Check != nil || good.Bisection != nil) {
 			continue
 		}
-		lacks, none := lacking(good, rec)
-		both, err := compare.Sides(sideOf(good), sideOf(rec))
-		if err != nil && !cutShort(rec) {
+		var both *results.Record
+		if err == nil {
+			both, err = compare.Sides(sideOf(good), sideOf(rec))
+		}
+		if good == nil || err != nil && !cutShort(rec) {
 			if refused.id == "" {
 				refused = reference{id: s.Folder, why: err.Error()}
 			}
 			continue
 		}
+		lacks, none := lacking(good, rec)
 		if none {
 			continue
 		}
