@@ -322,6 +322,5 @@ func (b *bisector) keep(why string) error {
 	result := b.result
 	return b.update(func(rec *results.Record) {
 		rec.Bisection = &result
-		rec.Resume = nil // what comes next is not in the plan: a search is begun anew
 	})
 }
