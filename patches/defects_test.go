@@ -22,7 +22,7 @@ func TestDefects(t *testing.T) {
 			}
 			on[a]++
 		}
-		if !slices.Contains([]string{"measure", "debug"}, d.Config) {
+		if !slices.Contains([]string{"measure", "debug", "btf", "faults"}, d.Config) {
 			t.Errorf("%s: is seen with configuration %q", d.Name, d.Config)
 		}
 		// Variants of one defect for two architectures share a title.
