@@ -5,7 +5,6 @@ package scenario
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -166,17 +165,17 @@ func (s *shapesAttack) functions(main, end, callback []bpf.Instruction, input, a
 	main[at] = bpf.LoadFunction(bpf.R2, 0)
 	main = append(main, end...)
 	main[at] = bpf.LoadFunction(bpf.R2, int32(slots(main[at+1:])))
-	p := fleet.Program{Index: s.number, Type: bpf.SchedCLS, Name: fmt.Sprintf("shape_%d", s.number), Functions: 2, Input: input, Answer: answer}
-	fd, err := bpf.LoadTyped(p.Type, p.Name, encode(append(main, callback...)),
-		bpf.Typed{Functions: []bpf.TypedFunction{{}, {Start: slots(main)}}})
+	p, err := s.calledBack(main, callback, input, answer)
 	if err != nil {
 		return err
 	}
-	s.number++
-	s.loads++
-	s.env.Loads++
-	s.set.programs = append(s.set.programs, program{p, fd})
-	return s.answers(s.set.programs[len(s.set.programs)-1], answer)
+	return s.answers(p, answer)
+}
+
+// calledBack loads a program and the function behind it that a helper calls back.
+func (s *shapesAttack) calledBack(main, callback []bpf.Instruction, input, answer uint32) (program, error) {
+	return s.functioned(fleet.Program{Type: bpf.SchedCLS, Functions: 2, Input: input, Answer: answer},
+		append(main, callback...), bpf.Typed{Functions: []bpf.TypedFunction{{}, {Start: slots(main)}}})
 }
 
 // slots counts the slots that instructions take.

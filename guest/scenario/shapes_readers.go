@@ -13,7 +13,6 @@ import (
 
 	"packtest/guest/bpf"
 	"packtest/guest/probe"
-	"packtest/guest/scenario/fleet"
 	"packtest/guest/wire"
 )
 
@@ -176,17 +175,11 @@ func (s *shapesAttack) newSitter() (*sitter, error) {
 	}
 	main = append(say(0), main...)
 	callback := []bpf.Instruction{bpf.Mov.Imm(bpf.R0, 0), bpf.Exit()}
-	p := fleet.Program{Index: s.number, Type: bpf.SchedCLS, Name: fmt.Sprintf("shape_%d", s.number), Functions: 2, Input: 100, Answer: sitterAnswer}
-	fd, err := bpf.LoadTyped(p.Type, p.Name, encode(append(main, callback...)),
-		bpf.Typed{Functions: []bpf.TypedFunction{{}, {Start: slots(main)}}})
+	p, err := s.calledBack(main, callback, 100, sitterAnswer)
 	if err != nil {
 		return nil, errors.Join(err, state.Close())
 	}
-	s.number++
-	s.loads++
-	s.env.Loads++
-	s.set.programs = append(s.set.programs, program{p, fd})
-	return &sitter{program: program{p, fd}, state: state}, nil
+	return &sitter{program: p, state: state}, nil
 }
 
 // enter returns when the program runs, on another processor than that which
@@ -244,24 +237,32 @@ func (s *shapesAttack) leave(x *sitter) error {
 	return err
 }
 
-// removeProgram closes a program.
-func removeProgram(_ context.Context, s *shapesAttack) (*removal, error) {
-	p, err := s.fleet.Of(bpf.SchedCLS, 1000, s.number)
+// drawn loads the fleet's next program of a type, of about so many bytes.
+func (s *shapesAttack) drawn(t bpf.Type, size int) (program, error) {
+	p, err := s.fleet.Of(t, size, s.number)
 	if err != nil {
-		return nil, err
+		return program{}, err
 	}
 	s.number++
 	if err := s.load(p); err != nil {
+		return program{}, err
+	}
+	return s.set.programs[len(s.set.programs)-1], nil
+}
+
+// removeProgram closes a program.
+func removeProgram(_ context.Context, s *shapesAttack) (*removal, error) {
+	last, err := s.drawn(bpf.SchedCLS, 1000)
+	if err != nil {
 		return nil, err
 	}
-	last := s.set.programs[len(s.set.programs)-1]
 	in, err := bpf.ProgramInfo(last.fd)
 	if err != nil {
 		return nil, err
 	}
 	f := in.Functions[0]
 	return &removal{
-		what: fmt.Sprintf("program %s was freed", p.Name), start: f.Address, end: f.Address + uint64(f.Bytes),
+		what: fmt.Sprintf("program %s was freed", last.Name), start: f.Address, end: f.Address + uint64(f.Bytes),
 		begin: func() error {
 			s.set.keep(func(p program) bool { return p.fd != last.fd })
 			return nil
@@ -276,20 +277,15 @@ const loopback = 1
 // attached loads an XDP program and puts it before loopback, which has the
 // kernel write a dispatcher, and returns where the program and that are.
 func (s *shapesAttack) attached() (link int, code, image uint64, err error) {
-	p, err := s.fleet.Of(bpf.XDP, 300, s.number)
+	p, err := s.drawn(bpf.XDP, 300)
 	if err != nil {
 		return -1, 0, 0, err
 	}
-	s.number++
-	if err := s.load(p); err != nil {
-		return -1, 0, 0, err
-	}
-	fd := s.set.programs[len(s.set.programs)-1].fd
-	in, err := bpf.ProgramInfo(fd)
+	in, err := bpf.ProgramInfo(p.fd)
 	if err != nil {
 		return -1, 0, 0, err
 	}
-	if link, err = bpf.AttachXDP(loopback, fd); err != nil {
+	if link, err = bpf.AttachXDP(loopback, p.fd); err != nil {
 		return -1, 0, 0, err
 	}
 	symbols, err := s.env.Kernel.Symbols(func(name string) bool { return name == "bpf_dispatcher_xdp" })
@@ -343,21 +339,16 @@ func rewriteDispatcher(_ context.Context, s *shapesAttack) (*removal, error) {
 	if low == high {
 		return fail(lack("which half of the dispatcher is in use can't be told"))
 	}
-	p, err := s.fleet.Of(bpf.XDP, 300, s.number)
+	p, err := s.drawn(bpf.XDP, 300)
 	if err != nil {
 		return fail(err)
 	}
-	s.number++
-	if err := s.load(p); err != nil {
-		return fail(err)
-	}
-	fd := s.set.programs[len(s.set.programs)-1].fd
 	wrong := ""
 	return &removal{
 		what: "the XDP dispatcher got another program", start: image + uint64(start), end: image + uint64(start) + half,
 		begin: func() error {
 			// Only repeated runs go through the dispatcher.
-			got, err := bpf.TestRun(fd, make([]byte, p.Packet()), nil, 2)
+			got, err := bpf.TestRun(p.fd, make([]byte, p.Packet()), nil, 2)
 			if err == nil && got != p.Answer {
 				wrong = fmt.Sprintf("program %s (%s), through the dispatcher: answered %#x, must be %#x", p.Name, p.Type, got, p.Answer)
 			}

@@ -31,10 +31,18 @@ func typesMissing(*Env) string {
 
 // typed loads a program of instructions for a type.
 func (s *shapesAttack) typed(t bpf.Type, functions int, code []bpf.Instruction, typed bpf.Typed) (program, error) {
-	p := fleet.Program{Index: s.number, Type: t, Name: fmt.Sprintf("shape_%d", s.number), Functions: functions}
-	fd, err := bpf.LoadTyped(p.Type, p.Name, encode(code), typed)
+	p, err := s.functioned(fleet.Program{Type: t, Functions: functions}, code, typed)
 	if err != nil {
 		s.env.refused(err)
+	}
+	return p, err
+}
+
+// functioned loads code as p, which gets its number and name here.
+func (s *shapesAttack) functioned(p fleet.Program, code []bpf.Instruction, typed bpf.Typed) (program, error) {
+	p.Index, p.Name = s.number, fmt.Sprintf("shape_%d", s.number)
+	fd, err := bpf.LoadTyped(p.Type, p.Name, encode(code), typed)
+	if err != nil {
 		return program{}, err
 	}
 	s.number++
