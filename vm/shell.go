@@ -5,6 +5,7 @@ package vm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -49,6 +50,9 @@ func Shell(ctx context.Context, m Machine, in *os.File, out io.Writer) error {
 	// Another program may print another line.
 	defer time.AfterFunc(m.Limits.Boot, gate.unlock).Stop()
 	err = r.attend(ctx, k)
+	if end := new(EndError); ctx.Err() != nil && errors.As(err, &end) && end.Ending == QEMUDied {
+		err = context.Cause(ctx) // it ends QEMU too, which may be seen first
+	}
 	r.finish(nil)
 	if err != nil {
 		return fmt.Errorf("shell on %s machine: %w", m.Arch, err)

@@ -66,14 +66,13 @@ func (r *running) watch(ctx context.Context, t *talk) {
 			end = time.After(d)
 		}
 	}
-	defer func() { s.past = p.past }()
+	defer func() {
+		s.past = p.past
+		s.cancelled(ctx, t)
+	}()
 	for {
 		select {
 		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				s.stopFor(stopTotal, "not done before the deadline")
-			}
-			s.stopFor(stopInterrupted, "%v", context.Cause(ctx))
 			return
 		case <-end:
 			return
@@ -124,6 +123,21 @@ func (r *running) watch(ctx context.Context, t *talk) {
 			lastWords(l.LastWords)
 		}
 	}
+}
+
+// cancelled notes the context's end, if that is what ended the watch. It ends
+// QEMU too, and QEMU's death or the port's end may be what was seen first.
+func (s *seen) cancelled(ctx context.Context, t *talk) {
+	if ctx.Err() == nil {
+		return
+	}
+	if s.stop == stopDied || s.stop == stopTalk && !t.said() {
+		s.stop, s.detail = stopNone, ""
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		s.stopFor(stopTotal, "not done before the deadline")
+	}
+	s.stopFor(stopInterrupted, "%v", context.Cause(ctx))
 }
 
 // overLimit says whether a limit has passed, and notes which: so long since the
