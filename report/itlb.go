@@ -49,7 +49,8 @@ func (b *builder) itlbValues() []itlbValue {
 }
 
 // pick returns the values of a metric that have all the labels in want, which
-// are given as names and values in turn.
+// are given as names and values in turn, and may have others. For a single value
+// there is an index.
 func pick(list []itlbValue, metric string, want ...string) []itlbValue {
 	var out []itlbValue
 	for _, v := range list {
@@ -62,6 +63,30 @@ func pick(list []itlbValue, metric string, want ...string) []itlbValue {
 		}
 	}
 	return out
+}
+
+// itlbIndex returns the values by all that tells them apart.
+func itlbIndex(list []itlbValue) map[string]float64 {
+	index := make(map[string]float64, len(list))
+	for _, v := range list {
+		var labels []string
+		for name, value := range v.labels {
+			labels = append(labels, name, value)
+		}
+		index[itlbKey(v.metric, v.variant, labels)] = v.value
+	}
+	return index
+}
+
+// itlbKey is the key of the value that has just these labels, which are given as
+// names and values in turn, in any order.
+func itlbKey(metric, variant string, labels []string) string {
+	pairs := []string{metric, variant}
+	for i := 0; i < len(labels); i += 2 {
+		pairs = append(pairs, labels[i]+"="+labels[i+1])
+	}
+	slices.Sort(pairs[2:])
+	return strings.Join(pairs, "\x00")
 }
 
 // itlb is the section of the instruction TLB: what was counted in the trace,
@@ -82,7 +107,7 @@ func (b *builder) itlb() []Section {
 		if len(list) == 0 {
 			continue
 		}
-		t := itlbArch{b: b, arch: arch, list: list}
+		t := itlbArch{b: b, arch: arch, list: list, index: itlbIndex(list)}
 		t.windows()
 		if t.traced() {
 			s.Blocks = append(s.Blocks, t.counted(), t.modelled())
@@ -99,6 +124,9 @@ type itlbArch struct {
 	b    *builder
 	arch string
 	list []itlbValue
+	// index has the values by their keys: thousands, from which a table or a plot
+	// takes one for each of its cells.
+	index map[string]float64
 	// small and large are how many programs were loaded in the windows of which
 	// everything is shown, and in those of the sweep over hot ones.
 	small, large string
@@ -199,10 +227,8 @@ func (t *itlbArch) counted() Block {
 			found := false
 			for _, v := range t.b.variants {
 				cell := Cell{Text: "n/m", Tone: Muted, Hint: notMeasured}
-				for _, x := range pick(t.list, row.metric, append([]string{"loaded", t.small, "hot", hot, "form", form}, row.labels...)...) {
-					if x.variant == v {
-						cell, found = Cell{Text: number(x.value)}, true
-					}
+				if x, ok := t.index[itlbKey(row.metric, v, append([]string{"loaded", t.small, "hot", hot, "form", form}, row.labels...))]; ok {
+					cell, found = Cell{Text: number(x)}, true
 				}
 				r.Cells = append(r.Cells, cell)
 			}
@@ -291,12 +317,8 @@ func (t *itlbArch) model(k simulated, c column, loaded, hot, form string) (float
 	} else {
 		want = append(want, "geometry", k.geometry, "policy", k.policy, "lap", "warm")
 	}
-	for _, x := range pick(t.list, metric, want...) {
-		if x.variant == c.variant {
-			return x.value, true
-		}
-	}
-	return 0, false
+	x, ok := t.index[itlbKey(metric, c.variant, want)]
+	return x, ok
 }
 
 func misses(x float64) string {
