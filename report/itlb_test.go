@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+package report
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"packtest/metric"
+	"packtest/results"
+)
+
+// Each cell has the one value that all its labels name: every other value here
+// differs from it in a single label. Another policy is a row of its own.
+func TestITLBTables(t *testing.T) {
+	rec := &results.Record{Schema: results.Schema, ID: "x", Baseline: "nopack", Candidate: "pack"}
+	window := map[string]string{"loaded": "1000", "hot": "64", "form": "test_run"}
+	add := func(variant, name string, value float64, labels map[string]string) {
+		all := maps.Clone(window)
+		maps.Copy(all, labels)
+		rec.Samples = append(rec.Samples, results.Sample{Arch: "s390x", Variant: variant, Scenario: "itlb", Sample: metric.New(name, all, value)})
+	}
+	for variant, value := range map[string]float64{"nopack": 7, "pack": 3} {
+		add(variant, tracePages, value+10, map[string]string{"part": "bpf"})
+		add(variant, tracePages, value+20, map[string]string{"part": "kernel"})
+		add(variant, traceMappings, value+40, map[string]string{"part": "bpf", "page": "all"})
+		want := map[string]string{"geometry": "skylake-sp", "policy": "lru", "bound": "ignored", "mapping": asIs, "lap": "warm", "part": "bpf"}
+		add(variant, modelMisses, value, want)
+		for label, other := range map[string]string{"policy": "plru", "bound": "flushed", "lap": "cold", "part": "all"} {
+			labels := maps.Clone(want)
+			labels[label] = other
+			add(variant, modelMisses, 999, labels)
+		}
+	}
+	rec.Normalise()
+	var out strings.Builder
+	for _, s := range Build(rec).Sections {
+		if s.ID != "itlb" {
+			continue
+		}
+		for _, b := range s.Blocks {
+			if table, ok := b.(Table); ok {
+				for _, r := range table.Rows {
+					for _, c := range r.Cells {
+						out.WriteString(c.Text + " | ")
+					}
+					out.WriteString("\n")
+				}
+			}
+		}
+	}
+	const want = `pages of BPF code | 17 | 13 | 
+TLB entries for BPF code | 47 | 43 | 
+pages of kernel code | 27 | 23 | 
+skylake-sp, lru | 7.00 | 3.00 | 
+skylake-sp, plru | 999.00 | 999.00 | 
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
