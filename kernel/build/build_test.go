@@ -160,6 +160,35 @@ set -e;  echo '  CC      /abs/tools/x.o'; echo '  HOSTCC  scripts/y.o'; echo '  
 	}
 }
 
+// The dry run of a build that is inspected takes the same flags as the build:
+// without them make would count every object, as made by another command.
+func TestDryRunIsInspected(t *testing.T) {
+	bin := t.TempDir()
+	const script = `#!/bin/sh
+given=
+for arg; do case $arg in W=1|C=1) given=$given$arg;; esac; done
+case $given in
+W=1C=1) objects=a;;
+W=1) objects="a b";;
+*) objects="a b c";;
+esac
+for o in $objects; do echo "echo '  CC      lib/$o.o'"; done
+`
+	if err := os.WriteFile(filepath.Join(bin, "make"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	for _, tc := range []struct {
+		inspect *inspector
+		want    int
+	}{{nil, 3}, {&inspector{}, 2}, {&inspector{sparse: "0.6.4"}, 1}} {
+		b := &builder{tree: &buildTree{dir: t.TempDir()}, inspect: tc.inspect}
+		if got := b.dryRun(t.Context()); got != tc.want {
+			t.Errorf("%+v: %d objects, want %d", tc.inspect, got, tc.want)
+		}
+	}
+}
+
 // After a build that was killed nothing half-written may survive.
 func TestMend(t *testing.T) {
 	dir := t.TempDir()

@@ -74,6 +74,18 @@ func (i *inspector) suffix() string {
 	return "-w1-" + cache.Key(i.sparse)[:6]
 }
 
+// flags are make's own for all warnings. A dry run takes them too: objects that
+// were made by another command are not up to date.
+func (i *inspector) flags() []string {
+	switch {
+	case i == nil:
+		return nil
+	case i.sparse == "":
+		return []string{"W=1"}
+	}
+	return []string{"W=1", "C=1"}
+}
+
 // key is made of the kernel's and of the tools that look at it. Its first part is
 // to be raised when the same build would be seen otherwise.
 func (i *inspector) key(kernel string) string { return cache.Key("2", kernel, i.sparse) }
@@ -117,10 +129,7 @@ func (b *builder) heard(ctx context.Context, err error) error {
 // makeHeard is make with all warnings on. What a step says stands together, after
 // the line that names the step.
 func (b *builder) makeHeard(ctx context.Context, targets []string) error {
-	args := b.makeArgs("-j"+strconv.Itoa(b.opts.Jobs), "--keep-going", "--output-sync=target", "W=1")
-	if b.inspect.sparse != "" {
-		args = append(args, "C=1")
-	}
+	args := b.makeArgs(append(b.inspect.flags(), "-j"+strconv.Itoa(b.opts.Jobs), "--keep-going", "--output-sync=target")...)
 	b.journal.failed = nil
 	var lost error
 	_, err := proc.Run(ctx, proc.Cmd{Argv: append(args, targets...), Merge: true, Orphaned: syscall.SIGTERM, Line: func(line string) {

@@ -189,8 +189,9 @@ func (b *builder) runKconfig(ctx context.Context, config string) error {
 // short; the counter corrects itself there.
 func (b *builder) dryRun(ctx context.Context) int {
 	total := 0
+	args := append(b.makeArgs(b.inspect.flags()...), "--dry-run", "-j"+strconv.Itoa(b.opts.Jobs))
 	_, _ = proc.Run(ctx, proc.Cmd{
-		Argv:   b.makeArgs(append([]string{"--dry-run", "-j" + strconv.Itoa(b.opts.Jobs)}, b.targets()...)...),
+		Argv:   append(args, b.targets()...),
 		Stdout: lineFunc(func(line string) { total += len(dryObject.FindAllString(line, -1)) }),
 	})
 	return total
