@@ -119,17 +119,11 @@ func (c *bisectCmd) applyDefect(p *plan.Plan) error {
 
 // Run carries out the search and prints its report.
 func (c *bisectCmd) Run(w *world) error {
-	return w.reported(c.Format, c.Progress, func(listen func(lab.Event)) (*results.Record, error) {
+	return w.reported(c.Format, c.Progress, func() (work, error) {
 		p, text, err := c.asPlan()
-		if err != nil {
-			return nil, err
-		}
-		l, err := w.newLab()
-		if err != nil {
-			return nil, err
-		}
-		l.Events = listen
-		return l.Bisect(w.ctx, lab.BisectRequest{Request: w.request(p, text), Finding: c.Finding, Metric: c.Metric,
-			Confidence: c.Confidence, Tries: c.Tries, Looks: c.Looks})
+		return func(l *lab.Lab) (*results.Record, error) {
+			return l.Bisect(w.ctx, lab.BisectRequest{Request: w.request(p, text), Finding: c.Finding, Metric: c.Metric,
+				Confidence: c.Confidence, Tries: c.Tries, Looks: c.Looks})
+		}, err
 	})
 }

@@ -80,16 +80,10 @@ func (c *checkCmd) asCheck() (*plan.Check, error) {
 
 // Run carries out the check and prints its report.
 func (c *checkCmd) Run(w *world) error {
-	return w.reported(c.Format, c.Progress, func(listen func(lab.Event)) (*results.Record, error) {
+	return w.reported(c.Format, c.Progress, func() (work, error) {
 		k, err := c.asCheck()
-		if err != nil {
-			return nil, err
-		}
-		l, err := w.newLab()
-		if err != nil {
-			return nil, err
-		}
-		l.Events = listen
-		return l.Check(w.ctx, lab.CheckRequest{Check: k, Command: append([]string{"packtest"}, w.args...)})
+		return func(l *lab.Lab) (*results.Record, error) {
+			return l.Check(w.ctx, lab.CheckRequest{Check: k, Command: w.command()})
+		}, err
 	})
 }

@@ -43,7 +43,7 @@ func (c *compareCmd) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	rec.Command = append([]string{"packtest"}, w.args...)
+	rec.Command = w.command()
 	rec.Verdict, rec.Why = compare.Judge(rec)
 	if err := render(w.stdout, c.Format, rec, colourful(w.stdout)); err != nil {
 		return err

@@ -41,7 +41,7 @@ func (c *localCmd) Run(w *world) error {
 		return fault.Inputf("read what packguest local wrote: %w", err)
 	}
 	l := &lab.Lab{Store: results.NewStore(w.resultsDir), Now: w.now, Version: version}
-	rec, err := l.Local(w.ctx, said, c.Variant, append([]string{"packtest"}, w.args...))
+	rec, err := l.Local(w.ctx, said, c.Variant, w.command())
 	if err != nil {
 		return err
 	}

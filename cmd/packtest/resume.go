@@ -63,13 +63,8 @@ func (c *resumeCmd) Run(w *world) error {
 		fmt.Fprintf(w.stderr, "packtest: the run %s has ended; there is nothing to go on with\n", before.ID)
 		return w.show(before, c.Format)
 	}
-	return w.reported(c.Format, c.Progress, func(listen func(lab.Event)) (*results.Record, error) {
-		l, err := w.newLab()
-		if err != nil {
-			return nil, err
-		}
-		l.Events = listen
-		return l.Resume(w.ctx, before.ID, append([]string{"packtest"}, w.args...))
+	return w.reported(c.Format, c.Progress, func() (work, error) {
+		return func(l *lab.Lab) (*results.Record, error) { return l.Resume(w.ctx, before.ID, w.command()) }, nil
 	})
 }
 

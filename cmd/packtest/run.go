@@ -171,24 +171,19 @@ func (c *runFlags) asPlan() (*plan.Plan, string, error) {
 
 // Run carries out the run and prints its report.
 func (c *runCmd) Run(w *world) error {
-	return w.reported(c.Format, c.Progress, func(listen func(lab.Event)) (*results.Record, error) {
+	return w.reported(c.Format, c.Progress, func() (work, error) {
 		p, text, err := c.asPlan()
-		if err != nil {
-			return nil, err
-		}
-		l, err := w.newLab()
-		if err != nil {
-			return nil, err
-		}
-		l.Events = listen
-		return l.Run(w.ctx, w.request(p, text))
+		return func(l *lab.Lab) (*results.Record, error) { return l.Run(w.ctx, w.request(p, text)) }, err
 	})
 }
 
 // request asks for a plan to be carried out; text is the plan file's.
 func (w *world) request(p *plan.Plan, text string) lab.Request {
-	return lab.Request{Plan: p, PlanText: text, Command: append([]string{"packtest"}, w.args...)}
+	return lab.Request{Plan: p, PlanText: text, Command: w.command()}
 }
+
+// command is the command line, for the record.
+func (w *world) command() []string { return append([]string{"packtest"}, w.args...) }
 
 // carryOut runs a plan, shows its progress, and leaves the reports in its folder.
 // The record is nil if there is none, or if the reports can't be written; the
@@ -206,17 +201,20 @@ func (w *world) carryOut(l *lab.Lab, p *plan.Plan, text string, progress listene
 	return rec, err
 }
 
-// reported carries something out that leaves a record, shows its progress as
-// mode says, leaves the reports in the record's folder and prints one of them.
-// Whoever listens is told how it ended, however it did.
-func (w *world) reported(format, mode string, carry func(listen func(lab.Event)) (*results.Record, error)) error {
+// work is something that leaves a record, which is nil if it did not get so far.
+type work func(*lab.Lab) (*results.Record, error)
+
+// reported carries out what ask asks for, shows its progress as mode says, leaves
+// the reports in the record's folder and prints one of them. What is asked for in
+// vain needs no lab. Whoever listens is told how it ended, however it did.
+func (w *world) reported(format, mode string, ask func() (work, error)) error {
 	progress := newListener(mode, w.stderr)
 	defer progress.close()
 	if err := checkFormat(format); err != nil {
 		progress.failed("", nil, err)
 		return err
 	}
-	rec, err := carry(progress.event)
+	rec, err := w.carried(progress, ask)
 	progress.close()
 	if rec == nil {
 		progress.failed("", nil, err)
@@ -250,6 +248,20 @@ func (w *world) reported(format, mode string, carry func(listen func(lab.Event))
 		return exitCode(code)
 	}
 	return nil
+}
+
+// carried carries out what ask asks for, in a lab whose events go to listener.
+func (w *world) carried(to listener, ask func() (work, error)) (*results.Record, error) {
+	do, err := ask()
+	if err != nil {
+		return nil, err
+	}
+	l, err := w.newLab()
+	if err != nil {
+		return nil, err
+	}
+	l.Events = to.event
+	return do(l)
 }
 
 func (w *world) newLab() (*lab.Lab, error) {
