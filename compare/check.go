@@ -17,7 +17,8 @@ import (
 type CheckMark string
 
 // The marks. Failed is the patch's own doing; Inherited is wrong too, and was
-// before the patch. Broken was not carried out, which is the harness's fault;
+// before the patch. Broken was not carried out, which is the harness's fault, and
+// Open was not even begun: the run ended before;
 // Skipped was not because there is nothing to look at. Same needed not be, since
 // the kernel is an earlier one, byte for byte. Noted is worth a look.
 const (
@@ -28,6 +29,7 @@ const (
 	CheckInherited CheckMark = "inherited"
 	CheckSkipped   CheckMark = "skipped"
 	CheckBroken    CheckMark = "broken"
+	CheckOpen      CheckMark = "open"
 )
 
 // Checked is one check of one patch.
@@ -106,7 +108,7 @@ func (c checker) style(step int, p results.CheckPatch) Checked {
 	case !p.Applied:
 		return c.unapplied(step)
 	case s == nil:
-		return Checked{Mark: CheckBroken, Says: "checkpatch was not run"}
+		return Checked{Mark: CheckOpen, Says: "checkpatch was not run"}
 	case s.Errors > 0:
 		return Checked{Mark: CheckFailed, Says: styleSays(s), Evidence: s.Text}
 	case s.Warnings+s.Checks > 0:
@@ -138,8 +140,8 @@ func (c checker) kernel(arch string, step int, k results.CheckKind) Checked {
 	}
 	if built.Mark != CheckOK && built.Mark != CheckSame {
 		// A kernel that the harness failed to build was not looked at either.
-		if built.Mark == CheckBroken {
-			return Checked{Mark: CheckBroken, Says: built.Says}
+		if built.Mark == CheckBroken || built.Mark == CheckOpen {
+			return Checked{Mark: built.Mark, Says: built.Says}
 		}
 		return Checked{Mark: CheckSkipped, Says: "it does not build"}
 	}
@@ -162,7 +164,7 @@ func (c checker) built(arch string, step int) Checked {
 	x := c.cell(arch, step)
 	switch {
 	case x == nil:
-		return Checked{Mark: CheckBroken, Says: "was not built"}
+		return Checked{Mark: CheckOpen, Says: "was not built"}
 	case x.Error != "":
 		before := ""
 		if p := c.cell(arch, step-1); p != nil {
@@ -333,7 +335,7 @@ func (c checker) config(x results.CheckConfig, step int) Checked {
 	b := c.configBuild(x, step)
 	switch {
 	case b == nil:
-		return Checked{Mark: CheckBroken, Says: "was not built"}
+		return Checked{Mark: CheckOpen, Says: "was not built"}
 	case b.Error == "":
 		one := Checked{Mark: CheckOK}
 		if !b.Cached {

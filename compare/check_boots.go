@@ -24,14 +24,19 @@ func (c checker) boots(arch string, step int) Checked {
 			one.Mark, one.Says = markOf(problem.Fault), problem.What
 		}
 	}
+	booted := false
 	for _, b := range c.rec.Boots {
 		if b.Arch != arch || b.Variant != variant {
 			continue
 		}
+		booted = true
 		one.Seconds += b.Seconds
 		if b.Ending != results.EndingDone && kind(b.Fault) == faults.Kernel && one.Mark == "" {
 			one.Mark, one.Says = CheckFailed, bootSays(b)
 		}
+	}
+	if one.Mark == CheckBroken && !booted {
+		one.Mark = CheckOpen
 	}
 	one = c.withFindings(arch, step, one)
 	if one.Mark == CheckFailed && !c.comparable(arch, step) {
@@ -133,8 +138,8 @@ func (c checker) bootsAs(arch, from string) Checked {
 		if at == 0 {
 			// The ground's boot is no check of a patch: it is looked at here.
 			first := c.boots(arch, 0)
-			if first.Mark == CheckBroken {
-				return Checked{Mark: CheckBroken, Says: first.Says}
+			if first.Mark == CheckBroken || first.Mark == CheckOpen {
+				return Checked{Mark: first.Mark, Says: first.Says}
 			}
 			if first.Mark != CheckOK {
 				return Checked{Mark: CheckInherited, Says: says + ": " + first.Says, Evidence: first.Evidence}
@@ -144,8 +149,8 @@ func (c checker) bootsAs(arch, from string) Checked {
 		switch first := c.boots(arch, at); first.Mark {
 		case CheckOK, CheckSame:
 			return Checked{Mark: CheckSame, Says: says}
-		case CheckBroken:
-			return Checked{Mark: CheckBroken, Says: first.Says}
+		case CheckBroken, CheckOpen:
+			return Checked{Mark: first.Mark, Says: first.Says}
 		default:
 			return Checked{Mark: CheckInherited, Says: says + ": " + first.Says, Evidence: first.Evidence}
 		}

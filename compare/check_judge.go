@@ -18,7 +18,11 @@ import (
 // the machine.
 func judgeCheck(rec *results.Record) (results.Verdict, string) {
 	if rec.Verdict == results.Interrupted {
-		return rec.Verdict, orElse(rec.Why, "the user ended the run")
+		why := orElse(rec.Why, "the user ended the run")
+		if left := Unbegun(rec); left != "" {
+			why += ": " + left
+		}
+		return rec.Verdict, why
 	}
 	all := Checks(rec)
 	gone := func(c Checked) bool { return c.Kind == results.Builds || c.Kind == results.Boots }
@@ -30,7 +34,7 @@ func judgeCheck(rec *results.Record) (results.Verdict, string) {
 			failed = append(failed, c)
 		case c.Mark == CheckFailed:
 			failed = append(failed, c)
-		case c.Mark == CheckBroken:
+		case c.Mark == CheckBroken, c.Mark == CheckOpen:
 			undone = append(undone, c)
 		}
 	}

@@ -156,16 +156,16 @@ func TestChecks(t *testing.T) {
 			"patch 3, s390x, builds: inherited", "patch 3, s390x, warnings: inherited", "patch 3, s390x, sparse: inherited", "patch 3, s390x, size: inherited", "patch 3, s390x, boots: inherited",
 			"patch 3, x86_64, config nojit: inherited", "patch 3, s390x, config nojit: inherited"}},
 		{"never booted", func(r *results.Record) { r.Boots = r.Boots[:len(r.Boots)-1] },
-			results.HarnessFailed, "patch 3, s390x, boots: shapes of patch-03 on s390x was never booted", []string{"patch 3, s390x, boots: broken: shapes of patch-03 on s390x was never booted"}},
+			results.HarnessFailed, "patch 3, s390x, boots: shapes of patch-03 on s390x was never booted", []string{"patch 3, s390x, boots: open: shapes of patch-03 on s390x was never booted"}},
 		{"no word of its warnings", func(r *results.Record) { r.Check.Steps = r.Check.Steps[:len(r.Check.Steps)-1] },
 			results.HarnessFailed, "patch 3, s390x, warnings: nothing is known of its warnings", []string{
 				"patch 3, s390x, warnings: broken: nothing is known of its warnings", "patch 3, s390x, sparse: broken: nothing is known of its warnings", "patch 3, s390x, size: broken: nothing is known of its size"}},
 		{"never built", func(r *results.Record) { checkedCell(r, "s390x", 3).Variant = "other" },
 			results.HarnessFailed, "patch 3, s390x, builds: was not built", []string{
-				"patch 3, s390x, builds: broken: was not built", "patch 3, s390x, warnings: broken: was not built", "patch 3, s390x, sparse: broken: was not built",
-				"patch 3, s390x, size: broken: was not built", "patch 3, s390x, boots: broken: was not built"}},
+				"patch 3, s390x, builds: open: was not built", "patch 3, s390x, warnings: open: was not built", "patch 3, s390x, sparse: open: was not built",
+				"patch 3, s390x, size: open: was not built", "patch 3, s390x, boots: open: was not built"}},
 		{"a configuration was not built", func(r *results.Record) { r.Check.Builds = r.Check.Builds[:1] },
-			results.HarnessFailed, "patch 3, s390x, config nojit: was not built", []string{"patch 3, s390x, config nojit: broken: was not built"}},
+			results.HarnessFailed, "patch 3, s390x, config nojit: was not built", []string{"patch 3, s390x, config nojit: open: was not built"}},
 		{"a configuration breaks at the second", func(r *results.Record) {
 			b := r.Check.Builds[1]
 			b.Error, b.Fault = compileError("b.c", 1), "kernel"
@@ -287,6 +287,51 @@ func name3(c Checked) string {
 }
 
 func says(c Checked) string { return fmt.Sprintf("%s: %s: %s", name3(c), c.Mark, c.Says) }
+
+// A check that was cut short says where it stopped, in the order in which checks
+// are carried out.
+func TestUnbegun(t *testing.T) {
+	booted := func(r *results.Record, arches ...string) {
+		r.Boots = slices.DeleteFunc(r.Boots, func(b results.Boot) bool { return !slices.Contains(arches, b.Arch) })
+	}
+	built := func(r *results.Record, arch string, last int) {
+		r.Cells = slices.DeleteFunc(r.Cells, func(c results.Cell) bool { return c.Arch == arch && c.Variant > results.CheckVariant(last) })
+		r.Check.Steps = slices.DeleteFunc(r.Check.Steps, func(s results.CheckStep) bool { return s.Arch == arch && s.Step > last })
+	}
+	const checks = 3*(2+2*5) + 2
+	for _, tc := range []struct {
+		change func(r *results.Record)
+		want   string
+	}{
+		{func(r *results.Record) { r.Check.Patches[2].Style = nil; r.Check.Builds = nil }, "3 of 38 checks not begun; the next is patch 3, checkpatch"},
+		{func(r *results.Record) {
+			built(r, "x86_64", 1)
+			built(r, "s390x", 0)
+			booted(r)
+			r.Check.Builds = nil
+		}, "28 of 38 checks not begun; the next is patch 2, x86_64, builds"},
+		{func(r *results.Record) { built(r, "s390x", 2); booted(r); r.Check.Builds = nil }, "12 of 38 checks not begun; the next is patch 3, s390x, builds"},
+		{func(r *results.Record) { booted(r, "x86_64"); r.Check.Builds = nil }, "5 of 38 checks not begun; the next is patch 1, s390x, boots"},
+		{func(r *results.Record) { r.Check.Builds = r.Check.Builds[:1] }, "1 of 38 checks not begun; the next is patch 3, s390x, config nojit"},
+		{func(*results.Record) {}, ""},
+	} {
+		rec := checkedRecord()
+		rec.Verdict, rec.Why = results.Interrupted, "enough"
+		tc.change(rec)
+		if n := len(Checks(rec)); n != checks {
+			t.Fatalf("%d checks, want %d", n, checks)
+		}
+		if got := Unbegun(rec); got != tc.want {
+			t.Errorf("%q, want %q", got, tc.want)
+		}
+		if _, why := Judge(rec); why != strings.TrimSuffix("enough: "+tc.want, ": ") {
+			t.Errorf("the verdict says %q", why)
+		}
+	}
+	if got := Unbegun(&results.Record{}); got != "" {
+		t.Errorf("a record of no check: %q", got)
+	}
+}
 
 func TestUnchangedSeries(t *testing.T) {
 	rec := checkedRecord()

@@ -34,7 +34,7 @@ func (b *builder) checked(d *Document) {
 	}
 	add(configTable(c, all))
 	add(markList("failed", "Failed", all, Bad, compare.CheckFailed))
-	add(markList("not-done", "Planned and not carried out", all, Bad, compare.CheckBroken))
+	add(b.undone(all))
 	add(markList("inherited", "Wrong, and not by the patch", all, Muted, compare.CheckInherited))
 	evident := slices.DeleteFunc(slices.Clone(all), func(x compare.Checked) bool { return x.Evidence == "" })
 	add(markList("unclear", "Wrong, with no earlier kernel to hold it against", evident, Muted, compare.CheckSkipped))
@@ -193,6 +193,17 @@ func markList(id, title string, all []compare.Checked, tone Tone, mark compare.C
 	return Section{ID: id, Title: title, Blocks: []Block{l}}
 }
 
+// undone lists the checks that the harness failed to carry out, and says how many
+// more were not begun.
+func (b *builder) undone(all []compare.Checked) Section {
+	s := markList("not-done", "Planned and not carried out", all, Bad, compare.CheckBroken)
+	if left := compare.Unbegun(b.rec); left != "" {
+		s.ID, s.Title = "not-done", "Planned and not carried out"
+		s.Blocks = append(s.Blocks, Para{Text: sentence(left + "; the same command goes on, with the kernels that were built"), Tone: Bad})
+	}
+	return s
+}
+
 // groundFindings are what is wrong with the kernels without the series.
 func (b *builder) groundFindings() Section {
 	var l List
@@ -242,7 +253,7 @@ func testMark(m compare.CheckMark) Mark {
 		return Passed
 	case compare.CheckFailed:
 		return Failed
-	case compare.CheckBroken:
+	case compare.CheckBroken, compare.CheckOpen:
 		return Broken
 	}
 	return Skipped

@@ -119,3 +119,26 @@ func TestCheckShowsTheUnclear(t *testing.T) {
 		}
 	}
 }
+
+// What was not begun is one line, however much it is.
+func TestCheckCutShort(t *testing.T) {
+	rec := checkRecord()
+	rec.Cells = slices.DeleteFunc(rec.Cells, func(c results.Cell) bool { return c.Arch == "s390x" })
+	rec.Check.Steps = slices.DeleteFunc(rec.Check.Steps, func(s results.CheckStep) bool { return s.Arch == "s390x" })
+	rec.Boots, rec.Findings, rec.Check.Builds = nil, nil, nil
+	rec.Verdict, rec.Why = results.Interrupted, "interrupted before its end"
+	var out strings.Builder
+	if err := Text(&out, Build(rec)); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(out.String()), " ")
+	const left = "20 of 35 checks not begun; the next is patch 1, s390x, builds"
+	for _, want := range []string{"interrupted before its end: " + left, left + "; the same command goes on, with the kernels that were built."} {
+		if strings.Count(text, want) != 1 {
+			t.Errorf("%q is not there once:\n%s", want, out.String())
+		}
+	}
+	if n := strings.Count(text, "was not built") + strings.Count(text, "never booted"); n > 0 {
+		t.Errorf("%d checks that were not begun are listed:\n%s", n, out.String())
+	}
+}

@@ -84,9 +84,7 @@ func (c *nightlyCmd) Run(w *world) error {
 	dir := store.Dir(rec.ID)
 	if runErr != nil {
 		fmt.Fprintf(w.stderr, "packtest: what there is so far is in %s\n", dir)
-		if how := w.howToResume(rec); how != "" {
-			fmt.Fprintf(w.stderr, "packtest: this goes on with it: %s\n", how)
-		}
+		w.sayHowToGoOn(rec, runErr)
 	}
 	return c.end(w, progress, rec, dir, runErr, c.after(w, store, rec, named))
 }

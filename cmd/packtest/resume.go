@@ -136,6 +136,19 @@ func (w *world) howToResume(rec *results.Record) string {
 	return shellWords(words)
 }
 
+// sayHowToGoOn tells what is left of something that err cut short, and the command
+// that does it.
+func (w *world) sayHowToGoOn(rec *results.Record, err error) {
+	if left := compare.Unbegun(rec); left != "" {
+		fmt.Fprintf(w.stderr, "packtest: %s\n", left)
+	}
+	if how := w.howToResume(rec); how != "" {
+		fmt.Fprintf(w.stderr, "packtest: this goes on with it: %s\n", how)
+	} else if how := begunAnew(rec); how != "" && fault.Of(err) != fault.Input {
+		fmt.Fprintf(w.stderr, "packtest: this begins it anew, with what it built in the cache: %s\n", how)
+	}
+}
+
 // shellWords writes a command as a shell takes it.
 func shellWords(words []string) string {
 	var list []string

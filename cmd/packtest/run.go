@@ -228,9 +228,7 @@ func (w *world) reported(format, mode string, ask func() (work, error)) error {
 	}
 	if err != nil {
 		fmt.Fprintf(w.stderr, "packtest: what there is so far is in %s\n", dir)
-		if how := w.howToResume(rec); how != "" {
-			fmt.Fprintf(w.stderr, "packtest: this goes on with it: %s\n", how)
-		}
+		w.sayHowToGoOn(rec, err)
 		if rec.Verdict != results.KernelFailed {
 			progress.failed(dir, rec, err)
 			return err
