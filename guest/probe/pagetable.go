@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"os"
 	"sort"
 	"strings"
 )
@@ -23,12 +24,53 @@ type Mapping struct {
 // PageTable is the kernel's page table: mapped ranges in the order of addresses.
 type PageTable []Mapping
 
-// PageTable reads the kernel's own dump of its page table (PTDUMP_DEBUGFS).
-func (k Kernel) PageTable() (PageTable, error) {
+// PageTableFile is the kernel's own dump of its page table (PTDUMP_DEBUGFS),
+// which is written anew for every Read.
+//
+// The kernel begins with a buffer of a page, and walks all tables again with
+// one of twice the size until everything fits in. An open file keeps that
+// buffer, so from the second Read on the kernel walks its tables once.
+type PageTableFile struct {
+	f     *os.File
+	parse func(io.Reader) (PageTable, error)
+}
+
+// OpenPageTable opens the dump.
+func (k Kernel) OpenPageTable() (*PageTableFile, error) {
+	name, parse := "/sys/kernel/debug/page_tables/kernel", ParsePageTableX86
 	if k.arch() == "s390x" {
-		return read(k, "/sys/kernel/debug/kernel_page_tables", ParsePageTableS390)
+		name, parse = "/sys/kernel/debug/kernel_page_tables", ParsePageTableS390
 	}
-	return read(k, "/sys/kernel/debug/page_tables/kernel", ParsePageTableX86)
+	f, err := os.Open(k.path(name))
+	if err != nil {
+		return nil, err
+	}
+	return &PageTableFile{f, parse}, nil
+}
+
+// Read reads the page table as it is now.
+func (p *PageTableFile) Read() (PageTable, error) {
+	if _, err := p.f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	t, err := p.parse(p.f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.f.Name(), err)
+	}
+	return t, nil
+}
+
+// Close closes the dump.
+func (p *PageTableFile) Close() error { return p.f.Close() }
+
+// PageTable reads the page table once.
+func (k Kernel) PageTable() (PageTable, error) {
+	p, err := k.OpenPageTable()
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	return p.Read()
 }
 
 // ParsePageTableX86 parses x86_64's dump. A line of it is a range, its size,

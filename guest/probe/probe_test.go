@@ -250,3 +250,35 @@ func TestKernelReadsFromItsRoot(t *testing.T) {
 		t.Errorf("Meminfo of nothing: %v", err)
 	}
 }
+
+// An open dump tells what is there when it is read, not when it was opened.
+func TestPageTableFile(t *testing.T) {
+	k := Kernel{Root: t.TempDir(), Arch: "s390x"}
+	path := k.path("/sys/kernel/debug/kernel_page_tables")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("0x0000000000001000-0x0000000000003000         8K PTE RO X\n")
+	dump, err := k.OpenPageTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dump.Close()
+	for _, end := range []uint64{0x3000, 0x2000} {
+		table, err := dump.Read()
+		if err != nil || len(table) != 1 || table[0].End != end {
+			t.Errorf("%v, %v; want one mapping up to %#x", table, err, end)
+		}
+		write("0x0000000000001000-0x0000000000002000         4K PTE RO X\n")
+	}
+	write("nonsense\n")
+	if _, err := dump.Read(); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("%v; want the file's name", err)
+	}
+}

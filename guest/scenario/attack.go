@@ -187,7 +187,7 @@ func (a *attack) returned(ctx context.Context, what string) error {
 	if err != nil {
 		return err
 	}
-	executable, err := a.awaitExecutable(ctx)
+	executable, err := a.watch.awaitExecutable(ctx, a.executable, neverFreed)
 	if err != nil {
 		return err
 	}
@@ -196,25 +196,27 @@ func (a *attack) returned(ctx context.Context, what string) error {
 		{Name: "programs", Title: "programs are still there after their last reference was closed", Unit: "programs",
 			Was: int64(a.before.programs), Is: int64(now.programs)},
 		{Name: "bpf_jit_current", Title: "the charge for JIT memory is not what it was", Unit: "bytes", Was: a.before.charged, Is: now.charged},
-		{Name: "executable memory", Title: "memory that held JIT code is never freed", Unit: "bytes", Was: a.executable, Is: executable},
+		{Name: "executable memory", Title: neverFreed, Unit: "bytes", Was: a.executable, Is: executable},
 	}, what))
 	return nil
 }
 
-// awaitExecutable waits until there is no more executable memory than before,
-// and returns how much there is.
-func (a *attack) awaitExecutable(ctx context.Context) (int64, error) {
+const neverFreed = "memory that held JIT code is never freed"
+
+// awaitExecutable waits until as much memory can be executed as is wanted, and
+// returns how much it is. It doesn't wait for what was told before.
+func (w *watch) awaitExecutable(ctx context.Context, want int64, told string) (int64, error) {
 	p := newPatience(settleLimit)
 	var least []int64
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		now, err := a.watch.executable()
-		if err != nil || now == a.executable || p.lost(wait) || a.watch.told["memory that held JIT code is never freed"] {
+		now, err := w.executable()
+		if err != nil || now == want || p.lost(wait) || w.told[told] {
 			return now, err
 		}
 		if went(&least, now) {
 			p.renew()
 		}
-		a.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
+		w.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
 		select {
 		case <-ctx.Done():
 			return now, ctx.Err()

@@ -110,7 +110,7 @@ func (w *workload) judge(after figures, held map[uint64]bool, n int) {
 		leak string // what it is called if anything is left
 	}
 	list := []figure{
-		{"jit_areas", areasSince(w.before.areas, after.areas, held), "memory that held JIT code is never freed"},
+		{"jit_areas", areasSince(w.before.areas, after.areas, held), neverFreed},
 	}
 	if w.reader.noCharge == nil {
 		list = append(list, figure{"bpf_jit_current", after.charged - w.before.charged, "the charge for JIT memory is not what it was"})

@@ -28,7 +28,7 @@ const (
 	maxPoints = 2000
 	// pointsAtOnce is after how many faults the kernel is held against what it
 	// was: to wait for RCU after each would take most of the time.
-	pointsAtOnce = 8
+	pointsAtOnce = 16
 )
 
 // operation is something that the kernel does for programs, and that can fail
@@ -243,7 +243,7 @@ func (f *faultAttack) inject(ctx context.Context, s site, op operation) (err err
 	}
 	defer func() { err = errors.Join(err, thread.Close()) }()
 	// Once without a fault: what is allocated once and kept is there then.
-	start, err := f.state()
+	start, err := f.count()
 	if err != nil {
 		return err
 	}
@@ -268,7 +268,7 @@ func (f *faultAttack) inject(ctx context.Context, s site, op operation) (err err
 			injected++
 		}
 		if nth%pointsAtOnce == 0 || !hit {
-			if err := f.compare(ctx, before, fmt.Sprintf("%s failed at points %d to %d of %s", op.name, first, nth, s.name)); err != nil {
+			if before, err = f.compare(ctx, before, fmt.Sprintf("%s failed at points %d to %d of %s", op.name, first, nth, s.name)); err != nil {
 				return err
 			}
 			if err := f.log.judge(); err != nil {
@@ -325,26 +325,29 @@ func (f *faultAttack) point(thread *probe.ThreadFaults, op operation, s site, nt
 // steadyState is what a failing operation must leave as it was.
 type steadyState struct{ charged, programs, executable int64 }
 
-func (f *faultAttack) state() (steadyState, error) {
+// counted are the parts that are read in no time. For the rest the kernel walks
+// its page tables, which takes it a second where every page is mapped by itself.
+func (s steadyState) counted() steadyState {
+	return steadyState{charged: s.charged, programs: s.programs}
+}
+
+// count reads what is counted.
+func (f *faultAttack) count() (steadyState, error) {
 	n, err := countPrograms()
 	if err != nil {
 		return steadyState{}, err
 	}
 	charged, err := f.reader.charged()
-	if err != nil {
-		return steadyState{}, err
-	}
-	executable, err := f.watch.executable()
-	return steadyState{charged, int64(n), executable}, err
+	return steadyState{charged: charged, programs: int64(n)}, err
 }
 
-// steady waits until the state doesn't change for a while, and returns it.
+// steady waits until the counts don't change for a while, and returns the state.
 func (f *faultAttack) steady(ctx context.Context) (steadyState, error) {
-	last, err := f.state()
+	last, err := f.count()
 	for same := 0; err == nil && same < 3; {
 		time.Sleep(30 * time.Millisecond)
 		var now steadyState
-		if now, err = f.state(); now == last {
+		if now, err = f.count(); now == last {
 			same++
 		} else {
 			last, same = now, 0
@@ -352,6 +355,9 @@ func (f *faultAttack) steady(ctx context.Context) (steadyState, error) {
 		if ctx.Err() != nil {
 			return last, ctx.Err()
 		}
+	}
+	if err == nil {
+		last.executable, err = f.watch.executable()
 	}
 	return last, err
 }
@@ -363,22 +369,22 @@ const (
 	leftExecutable = "executable memory is not what it was before a call that failed"
 )
 
-// await waits, while programs are freed, until the state is as wanted, or for as
-// long as settle would, and returns it.
+// await waits, while programs are freed, until the counts are as wanted, or for as
+// long as settle would, and returns them.
 func (f *faultAttack) await(ctx context.Context, wanted func(steadyState) bool) (steadyState, error) {
 	limit := settleLimit
-	if f.watch.told[leftPrograms] || f.watch.told[leftCharge] || f.watch.told[leftExecutable] {
+	if f.watch.told[leftPrograms] || f.watch.told[leftCharge] {
 		// It may be lost for good.
 		limit = settleAgain
 	}
 	p := newPatience(limit)
 	var least []int64
 	for wait := time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
-		now, err := f.state()
+		now, err := f.count()
 		if err != nil || wanted(now) || p.lost(wait) {
 			return now, err
 		}
-		if went(&least, now.charged, now.programs, now.executable) {
+		if went(&least, now.charged, now.programs) {
 			p.renew()
 		}
 		f.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
@@ -389,16 +395,20 @@ func (f *faultAttack) await(ctx context.Context, wanted func(steadyState) bool) 
 	}
 }
 
-// compare holds the state against what it was, when what is freed is freed.
-func (f *faultAttack) compare(ctx context.Context, before steadyState, after string) error {
-	now, err := f.await(ctx, func(now steadyState) bool { return now == before })
+// compare holds the state against what it was, when what is freed is freed, and
+// returns it: what is lost for good is told once.
+func (f *faultAttack) compare(ctx context.Context, before steadyState, after string) (steadyState, error) {
+	now, err := f.await(ctx, func(now steadyState) bool { return now == before.counted() })
 	if err != nil {
-		return err
+		return now, err
+	}
+	if now.executable, err = f.watch.awaitExecutable(ctx, before.executable, leftExecutable); err != nil {
+		return now, err
 	}
 	f.watch.report(oracle.Returned([]oracle.Figure{
 		{Name: "programs", Title: leftPrograms, Unit: "programs", Was: before.programs, Is: now.programs},
 		{Name: "bpf_jit_current", Title: leftCharge, Unit: "bytes", Was: before.charged, Is: now.charged},
 		{Name: "executable memory", Title: leftExecutable, Unit: "bytes", Was: before.executable, Is: now.executable},
 	}, after))
-	return nil
+	return now, nil
 }

@@ -17,9 +17,10 @@ import (
 // watch looks at all executable memory again and again, and holds it against
 // package oracle's rules.
 type watch struct {
-	env  *Env
-	core *probe.Core
-	text oracle.Text
+	env    *Env
+	core   *probe.Core
+	tables *probe.PageTableFile
+	text   oracle.Text
 	// top is where x86_64's page table is; 0 on other architectures.
 	top uint64
 	// before is executable memory as it was when the watch began, by address.
@@ -43,9 +44,12 @@ func newWatch(env *Env) (_ *watch, err error) {
 	if w.core, err = env.Kernel.Core(); err != nil {
 		return nil, err
 	}
+	if w.tables, err = env.Kernel.OpenPageTable(); err != nil {
+		return nil, errors.Join(err, w.core.Close())
+	}
 	defer func() {
 		if err != nil {
-			w.core.Close()
+			w.close()
 		}
 	}()
 	if oracle.AliasPromised(env.Arch) {
@@ -68,7 +72,7 @@ func newWatch(env *Env) (_ *watch, err error) {
 	return w, nil
 }
 
-func (w *watch) close() error { return w.core.Close() }
+func (w *watch) close() error { return errors.Join(w.core.Close(), w.tables.Close()) }
 
 // report reports findings, each title once.
 func (w *watch) report(list []wire.Finding) {
@@ -95,7 +99,7 @@ func (w *watch) memory() ([]probe.Area, probe.PageTable, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	table, err := w.env.Kernel.PageTable()
+	table, err := w.tables.Read()
 	return areas, table, err
 }
 
