@@ -9,7 +9,7 @@ import (
 
 func TestOnlyDefects(t *testing.T) {
 	p := Default()
-	p.OnlyDefects([]string{"chunks-not-reused", "pack-writable"})
+	p.OnlyDefects("measure", []string{"chunks-not-reused", "pack-writable"})
 	if err := p.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -26,5 +26,17 @@ func TestOnlyDefects(t *testing.T) {
 		if s.Name == "test_bpf" {
 			t.Error("test_bpf is in it")
 		}
+	}
+}
+
+// Where calls can be made to fail, nothing else is done.
+func TestOnlyDefectsOfFailingCalls(t *testing.T) {
+	p := Default()
+	p.OnlyDefects("faults", []string{"spinlock"})
+	if err := p.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if p.Config != "faults" || len(p.Scenarios) != 1 || p.Scenarios[0].Name != "faults" {
+		t.Errorf("configuration %s, scenarios %v", p.Config, p.Scenarios)
 	}
 }

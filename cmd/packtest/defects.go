@@ -19,7 +19,7 @@ import (
 type defectsCmd struct {
 	Names    []string `arg:"" optional:"" help:"Only these defects."`
 	Arch     []string `help:"Only these architectures: x86_64, s390x." placeholder:"ARCH" sep:","`
-	Config   string   `help:"Only those seen with this kernel configuration: measure or debug." placeholder:"NAME"`
+	Config   string   `help:"Only those seen with this kernel configuration: measure, faults or btf." placeholder:"NAME"`
 	Accel    string   `help:"Accelerator: auto, kvm or tcg." placeholder:"NAME"`
 	Parallel int      `help:"VMs at once." placeholder:"N"`
 	List     bool     `help:"List the defects and build nothing."`
@@ -141,8 +141,8 @@ func (c *defectsCmd) attack(w *world, l *lab.Lab, config, arch string, some []pa
 	for _, d := range some {
 		names = append(names, d.Name)
 	}
-	p.OnlyDefects(names)
-	p.Config, p.Arches, p.Parallel = config, []string{arch}, c.Parallel
+	p.OnlyDefects(config, names)
+	p.Arches, p.Parallel = []string{arch}, c.Parallel
 	if c.Accel != "" {
 		p.VM.Accelerator = c.Accel
 	}
