@@ -272,34 +272,6 @@ func (c checker) warnings(arch string, step int, k results.CheckKind) Checked {
 	return Checked{Mark: CheckFailed, Says: more(first[0], len(first)) + against, Evidence: strings.Join(said, "\n")}
 }
 
-// size never fails: what a series takes is for its author to judge.
-func (c checker) size(arch string, step int) Checked {
-	s := c.step(arch, step)
-	if s == nil {
-		return Checked{Mark: CheckBroken, Says: "nothing is known of its size"}
-	}
-	was := c.step(arch, s.Since)
-	if was == nil {
-		return Checked{Mark: CheckSkipped, Says: "no earlier kernel was built to hold it against"}
-	}
-	var parts []string
-	for _, x := range []struct {
-		what string
-		d    int64
-	}{
-		{"code", s.Size.Code - was.Size.Code}, {"read-only data", s.Size.ReadOnly - was.Size.ReadOnly},
-		{"data", s.Size.Data - was.Size.Data}, {"zeroed data", s.Size.Zero - was.Size.Zero},
-	} {
-		if x.d != 0 {
-			parts = append(parts, fmt.Sprintf("%s %+d B", x.what, x.d))
-		}
-	}
-	if len(parts) == 0 {
-		return Checked{Mark: CheckSame, Says: "no section is larger or smaller"}
-	}
-	return Checked{Mark: CheckOK, Says: strings.Join(parts, ", ")}
-}
-
 // configs are the builds in other configurations: after every patch, or after
 // the last, with what was tried to find the patch that breaks it.
 func (c checker) configs() []Checked {

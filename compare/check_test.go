@@ -288,6 +288,37 @@ func name3(c Checked) string {
 
 func says(c Checked) string { return fmt.Sprintf("%s: %s: %s", name3(c), c.Mark, c.Says) }
 
+// The size is that of symbols where both kernels have it. Functions that make up
+// for each other are a change as well.
+func TestCheckSize(t *testing.T) {
+	one := &results.Growth{Grown: 1, Shrunk: 1, Up: 16, Down: 16, Most: []results.Grown{{Name: "a", Before: 8, After: 24}, {Name: "b", Before: 20, After: 4}}}
+	many := &results.Growth{Added: 9, Removed: 1, Up: 90, Down: 7, Most: []results.Grown{{Name: "new", After: 50}, {Name: "old", Before: 7}}}
+	for _, tc := range []struct {
+		before, after *results.KernelSize
+		functions     *results.Growth
+		mark          CheckMark
+		says          string
+		evidence      string
+	}{
+		{nil, nil, nil, CheckOK, "code +10 B", ""},
+		{nil, &results.KernelSize{Code: 900}, nil, CheckOK, "code +10 B", ""},
+		{&results.KernelSize{Code: 900}, &results.KernelSize{Code: 907}, nil, CheckOK, "code +7 B", ""},
+		{&results.KernelSize{Code: 900}, &results.KernelSize{Code: 900, ReadOnly: 4, Data: 5, Zero: 6}, nil, CheckOK, "read-only data +4 B, data +5 B, zeroed data +6 B", ""},
+		{&results.KernelSize{Code: 900}, &results.KernelSize{Code: 900}, &results.Growth{}, CheckSame, "nothing is larger or smaller", ""},
+		{&results.KernelSize{Code: 900}, &results.KernelSize{Code: 900}, one, CheckOK, "code +0 B",
+			"functions: 0 added, 0 removed, 1 grown, 1 shrunk; +16 B, -16 B\n    +16 a (8 -> 24)\n    -16 b (20 -> 4)\n"},
+		{&results.KernelSize{Code: 900}, &results.KernelSize{Code: 983}, many, CheckOK, "code +83 B",
+			"functions: 9 added, 1 removed, 0 grown, 0 shrunk; +90 B, -7 B\n    +50 new (new)\n     -7 old (gone)\nand 8 more\n"},
+	} {
+		rec := checkedRecord()
+		rec.Check.Steps[0].Symbols, rec.Check.Steps[1].Symbols, rec.Check.Steps[1].Functions = tc.before, tc.after, tc.functions
+		got := checker{rec, rec.Check}.size("x86_64", 1)
+		if got.Mark != tc.mark || got.Says != tc.says || got.Evidence != tc.evidence {
+			t.Errorf("%s, %q, evidence\n%s\nwant %s, %q\n%s", got.Mark, got.Says, got.Evidence, tc.mark, tc.says, tc.evidence)
+		}
+	}
+}
+
 // A check that was cut short says where it stopped, in the order in which checks
 // are carried out.
 func TestUnbegun(t *testing.T) {

@@ -35,8 +35,10 @@ func (k *checker) buildSteps(ctx context.Context, arch string) error {
 		if c.err != nil {
 			continue
 		}
-		s := results.CheckStep{Arch: arch, Step: step, Since: since, Warnings: len(seen.Warnings.All()), Size: results.KernelSize(seen.Size)}
+		symbols := results.KernelSize(seen.Symbols.Size)
+		s := results.CheckStep{Arch: arch, Step: step, Since: since, Warnings: len(seen.Warnings.All()), Size: results.KernelSize(seen.Size), Symbols: &symbols}
 		if last != nil {
+			s.Functions = growth(seen.Symbols.Since(last.Symbols))
 			for _, w := range seen.Warnings.Since(last.Warnings) {
 				s.New = append(s.New, results.BuildWarning(w))
 			}
@@ -47,6 +49,14 @@ func (k *checker) buildSteps(ctx context.Context, arch string) error {
 		last, since = seen, step
 	}
 	return nil
+}
+
+func growth(g build.Growth) *results.Growth {
+	out := results.Growth{Added: g.Added, Removed: g.Removed, Grown: g.Grown, Shrunk: g.Shrunk, Up: g.Up, Down: g.Down, Most: []results.Grown{}}
+	for _, f := range g.Most {
+		out.Most = append(out.Most, results.Grown(f))
+	}
+	return &out
 }
 
 // own makes an option that a patch takes away the patch's fault: the same

@@ -94,7 +94,8 @@ func (f *fakeKernels) inspect(ctx context.Context, _ *cache.Cache, cell build.Ce
 	if err != nil {
 		return nil, nil, err
 	}
-	seen := &build.Inspection{Warnings: build.Warnings{}, Size: build.Size{Code: int64(len(text))}}
+	seen := &build.Inspection{Warnings: build.Warnings{}, Size: build.Size{Code: 4096},
+		Symbols: build.Symbols{Size: build.Size{Code: int64(len(text))}, Functions: map[string]int64{"core": int64(len(text))}}}
 	var wrong []string
 	for i, w := range word.FindAllString(text, -1) {
 		switch {
@@ -244,6 +245,11 @@ core: change 8
 		}
 		if len(rec.Provenance.Series) != 1 || len(rec.Provenance.Series[0].Patches) != 8 || len(rec.Cells) != 18 {
 			t.Errorf("provenance %+v, %d cells", rec.Provenance.Series, len(rec.Cells))
+		}
+		for _, s := range rec.Check.Steps {
+			if g := s.Functions; (g == nil) != (s.Since < 0) || s.Arch == "x86_64" && s.Step == 1 && !cmp.Equal(*g, results.Growth{Grown: 1, Up: 4, Most: []results.Grown{{Name: "core", Before: 24, After: 28}}}) {
+				t.Errorf("%s, step %d: functions %+v", s.Arch, s.Step, g)
+			}
 		}
 		if again, err := results.Parse(mustRecord(t, rec), "x"); err != nil || !cmp.Equal(again.Check, rec.Check, cmpopts.EquateEmpty()) {
 			t.Errorf("the check does not survive the record: %v", err)

@@ -39,6 +39,7 @@ func (b *builder) checked(d *Document) {
 	evident := slices.DeleteFunc(slices.Clone(all), func(x compare.Checked) bool { return x.Evidence == "" })
 	add(markList("unclear", "Wrong, with no earlier kernel to hold it against", evident, Muted, compare.CheckSkipped))
 	add(b.groundFindings())
+	add(grown(all))
 	add(markList("noted", "Worth a look", all, "", compare.CheckNoted))
 	var gaps List
 	for _, g := range c.NotMeasured {
@@ -191,6 +192,14 @@ func markList(id, title string, all []compare.Checked, tone Tone, mark compare.C
 		return Section{}
 	}
 	return Section{ID: id, Title: title, Blocks: []Block{l}}
+}
+
+// grown lists the functions that patches make larger or smaller.
+func grown(all []compare.Checked) Section {
+	sizes := slices.DeleteFunc(slices.Clone(all), func(x compare.Checked) bool { return x.Kind != results.CodeSize || x.Evidence == "" })
+	s := markList("functions", "Functions that differ", sizes, "", compare.CheckOK)
+	s.Detail = true
+	return s
 }
 
 // undone lists the checks that the harness failed to carry out, and says how many

@@ -58,6 +58,12 @@ func checkRecord() *results.Record {
 			}
 			rec.Cells = append(rec.Cells, x)
 			s := results.CheckStep{Arch: arch, Step: step, Since: since, Warnings: 40, Size: size}
+			if arch == "s390x" { // x86_64 is as in a record from before symbols were measured
+				// The sections' alignment hides most of it.
+				s.Symbols = &results.KernelSize{Code: int64(3900000 + 340*step), Data: 5}
+				s.Functions = &results.Growth{Added: 2, Grown: 1, Shrunk: 1, Up: 370, Down: 30, Most: []results.Grown{
+					{Name: "bpf_pack_alloc", After: 300}, {Name: "bpf_int_jit_compile", Before: int64(844 + 56*step), After: int64(900 + 56*step)}, {Name: "bpf_jit_free", Before: 130, After: 100}}}
+			}
 			b := results.Boot{Arch: arch, Variant: v, Number: 1, Scenarios: []string{"load", "shapes"}, Ending: results.EndingDone, Seconds: 9, Accelerator: "tcg", Console: "consoles/x.log", Started: started}
 			if arch == "s390x" && step == 3 {
 				s.New = []results.BuildWarning{{Tool: "compiler", File: "kernel/bpf/core.c", Line: 901, Text: "variable 'n' set but not used [-Wunused-but-set-variable]",

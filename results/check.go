@@ -84,7 +84,33 @@ type CheckStep struct {
 	// New are the warnings that Since hasn't got, Warnings how many there are.
 	New      []BuildWarning `json:"new,omitempty"`
 	Warnings int            `json:"warnings"`
-	Size     KernelSize     `json:"size"`
+	// Size is that of the sections that are loaded, Symbols of the symbols in them:
+	// without what aligns them, and without what has no symbol, such as strings.
+	// Records of earlier packtests haven't got it.
+	Size    KernelSize  `json:"size"`
+	Symbols *KernelSize `json:"symbols,omitempty"`
+	// Functions is how they differ from Since's; nil where there is none.
+	Functions *Growth `json:"functions,omitempty"`
+}
+
+// Growth is how the functions of one kernel differ from another's.
+type Growth struct {
+	// Added and the others are how many functions, Up and Down how many bytes.
+	Added   int   `json:"added"`
+	Removed int   `json:"removed"`
+	Grown   int   `json:"grown"`
+	Shrunk  int   `json:"shrunk"`
+	Up      int64 `json:"up"`
+	Down    int64 `json:"down"`
+	// Most are those that differ most, first.
+	Most []Grown `json:"most"`
+}
+
+// Grown is a function's size in bytes; 0 is not there.
+type Grown struct {
+	Name   string `json:"name"`
+	Before int64  `json:"before"`
+	After  int64  `json:"after"`
 }
 
 // BuildWarning is one complaint of a tool that had a part in a build.
@@ -100,7 +126,7 @@ type BuildWarning struct {
 // are of the kind NoWarning.
 const Sparse = "sparse"
 
-// KernelSize is what a kernel's sections take, in bytes.
+// KernelSize is what a kernel's sections, or the symbols in them, take, in bytes.
 type KernelSize struct {
 	Code     int64 `json:"code"`
 	ReadOnly int64 `json:"readonly"`

@@ -4,7 +4,6 @@ package build
 
 import (
 	"context"
-	"debug/elf"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,18 +22,11 @@ import (
 type Inspection struct {
 	// Warnings are those of every step, whatever build last carried it out.
 	Warnings Warnings `json:"warnings"`
-	Size     Size     `json:"size"`
+	// Size is that of the sections that are loaded, Symbols of what is in them.
+	Size    Size    `json:"size"`
+	Symbols Symbols `json:"symbols"`
 	// Made is about the build that was inspected.
 	Made meta `json:"made"`
-}
-
-// Size is what a kernel takes, in bytes, by what it is: sections of vmlinux that
-// are loaded.
-type Size struct {
-	Code     int64 `json:"code"`     // executable
-	ReadOnly int64 `json:"readonly"` // neither executable nor writable
-	Data     int64 `json:"data"`     // writable, and in the file
-	Zero     int64 `json:"zero"`     // writable, and not in the file
 }
 
 // Sparse returns the version of sparse, or "" if there is none in PATH.
@@ -88,7 +80,7 @@ func (i *inspector) flags() []string {
 
 // key is made of the kernel's and of the tools that look at it. Its first part is
 // to be raised when the same build would be seen otherwise.
-func (i *inspector) key(kernel string) string { return cache.Key("2", kernel, i.sparse) }
+func (i *inspector) key(kernel string) string { return cache.Key("3", kernel, i.sparse) }
 
 func (i *inspector) load(c *cache.Cache, kernel string) (*Inspection, error) {
 	e, err := c.Get(inspectionKind, i.key(kernel))
@@ -156,11 +148,11 @@ func (b *builder) keepInspection(c *cache.Cache, key string, m meta) error {
 	if b.inspect == nil {
 		return nil
 	}
-	size, err := sizeOf(filepath.Join(b.tree.dir, "vmlinux"))
+	size, symbols, err := sizeOf(filepath.Join(b.tree.dir, "vmlinux"))
 	if err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(Inspection{Warnings: b.journal.said, Size: size, Made: m}, "", " ")
+	text, err := json.MarshalIndent(Inspection{Warnings: b.journal.said, Size: size, Symbols: symbols, Made: m}, "", " ")
 	if err != nil {
 		return err
 	}
@@ -168,28 +160,4 @@ func (b *builder) keepInspection(c *cache.Cache, key string, m meta) error {
 		return cache.WriteFile(filepath.Join(dir, "inspection.json"), append(text, '\n'), 0o644)
 	})
 	return err
-}
-
-// sizeOf adds up the sections of a linked kernel.
-func sizeOf(vmlinux string) (s Size, err error) {
-	f, err := elf.Open(vmlinux)
-	if err != nil {
-		return s, fmt.Errorf("measure the kernel: %w", err)
-	}
-	defer f.Close()
-	for _, sec := range f.Sections {
-		n := int64(sec.Size)
-		switch {
-		case sec.Flags&elf.SHF_ALLOC == 0:
-		case sec.Flags&elf.SHF_EXECINSTR != 0:
-			s.Code += n
-		case sec.Flags&elf.SHF_WRITE == 0:
-			s.ReadOnly += n
-		case sec.Type == elf.SHT_NOBITS:
-			s.Zero += n
-		default:
-			s.Data += n
-		}
-	}
-	return s, nil
 }

@@ -5,6 +5,7 @@ package build
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,12 +39,15 @@ func TestInspect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d objects in %.0f s, %d warnings, size %+v", k.Objects, k.Seconds, len(before.Warnings.All()), before.Size)
+	t.Logf("%d objects in %.0f s, %d warnings, size %+v, of symbols %+v", k.Objects, k.Seconds, len(before.Warnings.All()), before.Size, before.Symbols.Size)
 	if k.SHA256 != plain.SHA256 || k.SHA256 == "" {
 		t.Errorf("the image is %.12s, without warnings %.12s", k.SHA256, plain.SHA256)
 	}
 	if s := before.Size; s.Code < 1<<19 || s.ReadOnly < 1<<16 || s.Data < 1<<14 || s.Zero < 1<<14 {
 		t.Errorf("size %+v", s)
+	}
+	if s := before.Symbols; s.Size.Code < 1<<19 || s.Size.Code > before.Size.Code || s.Functions["sort"] == 0 || s.Functions["sort_r"] == 0 {
+		t.Errorf("size of symbols %+v, of %d functions", s.Size, len(s.Functions))
 	}
 
 	const licence, next = "// SPDX-License-Identifier: GPL-2.0", " * A fast, small, non-recursive O(n log n) sort for the Linux kernel"
@@ -58,6 +62,12 @@ func TestInspect(t *testing.T) {
 	_, after, err := Inspect(ctx, c, cellOf(worse), options(t))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if g := after.Symbols.Since(before.Symbols); g.Added != 2 || !slices.ContainsFunc(g.Most, func(f Grown) bool { return f.Name == "nobody_calls" && f.Before == 0 }) {
+		t.Errorf("two functions more: %+v", g)
+	}
+	if g := same.Symbols.Since(before.Symbols); len(g.Most) != 0 {
+		t.Errorf("lines were moved, and functions differ: %+v", g)
 	}
 	var said []string
 	for _, w := range after.Warnings.Since(before.Warnings) {
