@@ -87,6 +87,9 @@ func (l *Lab) Bisect(ctx context.Context, req BisectRequest) (*results.Record, e
 	if err := b.findCommits(ctx); err != nil {
 		return r.finish(err)
 	}
+	if err := b.keepSearch(); err != nil {
+		return r.finish(err)
+	}
 	return r.finish(b.carryOut(ctx))
 }
 
@@ -106,6 +109,8 @@ type bisector struct {
 	base           []*outcome // of the first look at the ground, on the arch that is searched
 
 	exists []bool // the step's kernel is in the cache
+	// before are the outcomes of boots that were made before the search was cut short.
+	before map[oneBoot]*outcome
 
 	// A test puts others here.
 	makeCell  func(ctx context.Context, arch, variant string) (*cell, error)

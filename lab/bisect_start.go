@@ -4,6 +4,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -140,13 +141,19 @@ func (b *bisector) boot(ctx context.Context, cells []*cell) (map[*cell][]*outcom
 			}
 		}
 	}
+	out, boots, err := b.recall(boots)
+	if err != nil || len(boots) == 0 {
+		return out, err
+	}
 	var mu sync.Mutex
-	out := map[*cell][]*outcome{}
-	err := b.makeBoots(ctx, boots, b.accel, func(bt *boot, o *outcome) {
+	var lost error
+	err = b.makeBoots(ctx, boots, b.accel, func(bt *boot, o *outcome) {
 		mu.Lock()
 		defer mu.Unlock()
 		out[bt.cell] = append(out[bt.cell], o)
+		lost = errors.Join(lost, b.keepLook(o))
 	})
+	err = errors.Join(err, lost)
 	for _, list := range out {
 		for _, o := range list {
 			if err == nil && o.harness != nil {

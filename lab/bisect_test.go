@@ -6,15 +6,20 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"packtest/compare"
 	"packtest/guest/wire"
 	"packtest/internal/fault"
 	"packtest/kernel/build"
 	"packtest/kernel/series"
+	"packtest/kernel/source"
 	"packtest/metric"
 	"packtest/plan"
 	"packtest/results"
@@ -36,6 +41,9 @@ type fakeSeries struct {
 	pages func(step int) float64
 	// ground has the finding on what the series stands on, too.
 	ground bool
+
+	// stop is after how many boots the search is interrupted; 0 is never.
+	stop int
 
 	// there are the steps whose kernels exist before the search.
 	there []int
@@ -80,6 +88,13 @@ func (f *fakeSeries) says(step int) []wire.Message {
 // bisect carries out a search in the fake world.
 func (f *fakeSeries) bisect(t *testing.T, change func(*BisectRequest)) (*results.Record, error) {
 	t.Helper()
+	b := f.begin(t, change)
+	return b.finish(b.carryOut(t.Context()))
+}
+
+// begin prepares a search in the fake world.
+func (f *fakeSeries) begin(t *testing.T, change func(*BisectRequest)) *bisector {
+	t.Helper()
 	if f.rand == nil {
 		f.rand = rand.New(rand.NewPCG(1, 2026))
 	}
@@ -103,9 +118,14 @@ func (f *fakeSeries) bisect(t *testing.T, change func(*BisectRequest)) (*results
 		s.Patches = append(s.Patches, series.Patch{Name: fmt.Sprintf("%04d-change.patch", n+1)})
 	}
 	ground := series.Series{Name: "nopack", Patches: []series.Patch{{Name: "0001-ground.patch"}}}
-	r.plan = p
-	r.prep = &prepared{stacks: map[string][]series.Series{"nopack": {ground}, "pack": {ground, s}}, commits: map[string]string{}}
+	r.prep = &prepared{base: &source.Base{Commit: "c0"}, stacks: map[string][]series.Series{"nopack": {ground}, "pack": {ground, s}}, commits: map[string]string{}}
 	r.rec.Planned = nil
+	return f.search(t, r, req)
+}
+
+// search is a search of the run r.
+func (f *fakeSeries) search(t *testing.T, r *run, req BisectRequest) *bisector {
+	r.plan = req.Plan
 	initrd := initrdFile(t)
 	r.Boot = func(ctx context.Context, m vm.Machine, g vm.Guest) (*vm.Outcome, error) {
 		var step int
@@ -149,6 +169,9 @@ func (f *fakeSeries) bisect(t *testing.T, change func(*BisectRequest)) (*results
 	}
 	b.makeBoots = func(ctx context.Context, boots []*boot, accel map[string]string, told func(*boot, *outcome)) error {
 		for _, bt := range boots {
+			if f.stop > 0 && f.boots() == f.stop {
+				return context.Canceled
+			}
 			f.job = bt.names()
 			o, err := r.bootTwice(ctx, bt, accel[bt.arch], initrd)
 			if err != nil {
@@ -161,7 +184,86 @@ func (f *fakeSeries) bisect(t *testing.T, change func(*BisectRequest)) (*results
 		}
 		return nil
 	}
-	return r.finish(b.carryOut(t.Context()))
+	return b
+}
+
+// boots is how many were made in all.
+func (f *fakeSeries) boots() int {
+	n := 0
+	for _, times := range f.booted {
+		n += times
+	}
+	return n
+}
+
+// A search that was cut short, wherever that was, goes on as if nothing had
+// happened: no boot is made twice, and none is lost.
+func TestBisectGoesOn(t *testing.T) {
+	undisturbed := func() fakeSeries {
+		return fakeSeries{patches: 11, culprit: 7, chance: 0.5, rand: rand.New(rand.NewPCG(3, 2026))}
+	}
+	whole := undisturbed()
+	want, err := whole.bisect(t, nil)
+	if err != nil || !want.Bisection.Found() || whole.boots() < 8 {
+		t.Fatalf("%v, %+v", err, want.Bisection)
+	}
+	for stop := 1; stop < whole.boots(); stop += 3 {
+		f := undisturbed()
+		f.stop = stop
+		b := f.begin(t, nil)
+		if err := b.keepSearch(); err != nil {
+			t.Fatal(err)
+		}
+		p := b.plan
+		rec, err := b.finish(b.carryOut(t.Context()))
+		if fault.Of(err) != fault.Interrupted || rec.Verdict != results.Interrupted || rec.Bisection.Found() {
+			t.Fatalf("stopped after %d boots: %v, %s", stop, err, rec.Why)
+		}
+		if left, _ := Unfinished(rec); left == 0 || rec.Resume.Search == nil || *rec.Resume.Search != (results.Search{Confidence: 0.95, Tries: 3, Looks: 200}) {
+			t.Errorf("%d left, %+v", left, rec.Resume)
+		}
+		// A boot was interrupted after it had found something, and packtest was killed.
+		again, err := b.Store.Load(rec.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again.Findings = append(again.Findings, results.Finding{Arch: "s390x", Variant: "pack-9", Boot: 77, Kind: "warning", Title: "of a boot that is gone"})
+		looks, err := os.OpenFile(filepath.Join(b.dir, looksName), os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := looks.WriteString(`{"boot": {"arch": "s39`); err != nil {
+			t.Fatal(err)
+		}
+		looks.Close()
+
+		f.stop = 0
+		again.Cells = nil // the fake world makes them anew
+		r := &run{Lab: b.Lab, prep: b.prep, rec: again, dir: b.dir, sitting: 2}
+		req := b.req
+		req.Plan = p
+		b = f.search(t, r, req)
+		rec, err = b.finish(b.goOn(t.Context()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want.Bisection, rec.Bisection); d != "" || f.boots() != whole.boots() || len(rec.Boots) != len(want.Boots) || rec.Verdict != want.Verdict {
+			t.Errorf("stopped after %d boots: %d made in all, %d in the record, want %d\n%s", stop, f.boots(), len(rec.Boots), whole.boots(), d)
+		}
+		if n := len(rec.Findings); n != len(want.Findings)+1 {
+			t.Errorf("%d findings, want %d and the one of the boot that is gone", n, len(want.Findings))
+		}
+		sittings := map[int]int{}
+		for _, bt := range rec.Boots {
+			sittings[bt.Sitting]++
+		}
+		if sittings[0] != stop || sittings[2] != whole.boots()-stop {
+			t.Errorf("stopped after %d of %d boots: sittings %v", stop, whole.boots(), sittings)
+		}
+		if left, _ := Unfinished(rec); left != 0 {
+			t.Errorf("%d left of a search that has ended", left)
+		}
+	}
 }
 
 func TestBisect(t *testing.T) {

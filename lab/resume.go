@@ -56,10 +56,18 @@ func (l *Lab) Resume(ctx context.Context, ref string, command []string) (*result
 		return nil, err
 	}
 	r := &run{Lab: l, plan: p, prep: prep, rec: rec, dir: l.Store.Dir(rec.ID)}
+	carryOut := r.carryOut
+	if s := rec.Resume.Search; s != nil {
+		b, err := resumedSearch(ctx, r, p, *s)
+		if err != nil {
+			return nil, err
+		}
+		carryOut = b.goOn
+	}
 	if err := r.reopen(ctx, command); err != nil {
 		return nil, err
 	}
-	cause := r.carryOut(ctx)
+	cause := carryOut(ctx)
 	var refused *refusal
 	if errors.As(cause, &refused) {
 		return nil, errors.Join(cause, l.Store.Save(before)) // the run stays what it was
@@ -85,17 +93,24 @@ func (l *Lab) loadResumable(ref string) (*results.Record, *plan.Plan, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if !unended && len(unsettled(rec, p)) == 0 {
+	if left, _ := Unfinished(rec); !unended && left == 0 {
 		return rec, nil, nil
 	}
 	return rec, p, nil
 }
 
 // Unfinished returns how many boots of a run are still to be made, and of how
-// many; total is 0 if the record does not say.
+// many; total is 0 if the record does not say. A search that has not ended takes
+// at least one more.
 func Unfinished(rec *results.Record) (left, total int) {
 	if rec.Resume == nil {
 		return 0, 0
+	}
+	if rec.Resume.Search != nil {
+		if rec.Verdict == results.Interrupted || rec.Verdict == results.HarnessFailed {
+			left = 1
+		}
+		return left, 0
 	}
 	p, err := plan.Parse(rec.Resume.Plan, "of the run "+rec.ID)
 	if err != nil {

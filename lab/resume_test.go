@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"packtest/internal/fault"
+	"packtest/internal/need"
 	"packtest/kernel/build"
 	"packtest/kernel/source"
 	"packtest/plan"
@@ -217,5 +218,40 @@ func TestResumeOfARunThatGoesOn(t *testing.T) {
 	defer release()
 	if _, err := r.Resume(t.Context(), r.rec.ID, nil); err == nil || !strings.Contains(err.Error(), "another packtest is using the run") {
 		t.Errorf("err = %v", err)
+	}
+}
+
+// A search goes on with the plan and the request that its record holds, patch by
+// patch. Nothing can be built of this tree, which is the harness's fault.
+func TestResumeOfASearch(t *testing.T) {
+	need.Commands(t, "make", "s390x-linux-gnu-gcc")
+	dir := checkTree(t, [2]string{"core.c", "two\n"}, [2]string{"core.c", "three\n"})
+	l := seriesLab(t)
+	l.Store, l.Now = results.NewStore(t.TempDir()), time.Now
+	p := plan.Default()
+	p.Base, p.Arches, p.Scenarios = "tree:"+dir+"@v6", []string{"s390x"}, []plan.Scenario{{Name: "load"}}
+	p.Variants = append(p.Variants, plan.Variant{Name: "mine", Stack: []string{"range:v6..mine"}})
+	p.Baseline, p.Candidate = "upstream", "mine"
+	first, err := l.Bisect(t.Context(), BisectRequest{Request: Request{Plan: p, Command: []string{"packtest", "bisect"}}, Metric: "jit_pages", Confidence: 0.9, Tries: 2, Looks: 50})
+	if fault.Of(err) != fault.Harness || first == nil || first.Verdict != results.HarnessFailed {
+		t.Fatalf("%v, %+v", err, first)
+	}
+	if s := first.Resume.Search; s == nil || *s != (results.Search{Metric: "jit_pages", Confidence: 0.9, Tries: 2, Looks: 50}) {
+		t.Errorf("the record holds %+v", s)
+	}
+	rec, err := l.Resume(t.Context(), first.ID, []string{"packtest", "resume"})
+	if fault.Of(err) != fault.Harness || rec == nil || rec.ID != first.ID || len(rec.Sittings) != 2 {
+		t.Fatalf("%v, %+v", err, rec)
+	}
+	if b := rec.Bisection; b == nil || len(b.Patches) != 2 || b.Confidence != 0.9 {
+		t.Errorf("the search is %+v", b)
+	}
+	gitIn(t, dir, "commit", "--quiet", "--allow-empty", "--amend", "-m", "another")
+	var refused *refusal
+	if _, err := l.Resume(t.Context(), first.ID, nil); !errors.As(err, &refused) {
+		t.Errorf("the series is another one, and the search goes on: %v", err)
+	}
+	if again, err := l.Store.Load(first.ID); err != nil || len(again.Sittings) != 2 {
+		t.Errorf("a refused resumption is in the record: %v", err)
 	}
 }

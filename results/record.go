@@ -70,6 +70,21 @@ type Resume struct {
 	// Build names the packtest that began the run, and with it the guest that
 	// was in its kernels.
 	Build string `json:"build"`
+	// Search is set if a patch was searched for.
+	Search *Search `json:"search,omitempty"`
+}
+
+// Search is what a search for a patch was asked to do.
+type Search struct {
+	// Finding is the kind of a finding, or part of its title; Metric is a metric.
+	Finding string `json:"finding,omitempty"`
+	Metric  string `json:"metric,omitempty"`
+	// Confidence is how likely the answer has to be.
+	Confidence float64 `json:"confidence"`
+	// Tries is how often the whole series is looked at until it shows something,
+	// and Looks how many looks there are at most.
+	Tries int `json:"tries"`
+	Looks int `json:"looks"`
 }
 
 // Sitting is one stretch of a run that was interrupted and resumed.

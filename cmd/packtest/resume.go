@@ -30,8 +30,9 @@ Examples:
   packtest resume
   packtest resume 20260102-030405
 
-A check or a search for a patch is begun anew, with the same command. A run
-whose plan, packtest, kernels, QEMU or host have changed is refused.
+A search for a patch goes on with the looks that were made. A check is begun
+anew, with the same command. A run whose plan, packtest, kernels, QEMU or host
+have changed is refused.
 
 Exit code: as packtest run; 2 if the run can't be resumed.`
 }
@@ -113,7 +114,7 @@ func (w *world) newestUnended(store *results.Store) (string, error) {
 }
 
 // begunAnew returns the command of what can't be resumed, since its record does
-// not hold its plan: a check, or a search for a patch; "" for others.
+// not hold its plan, such as a check's; "" for others.
 func begunAnew(rec *results.Record) string {
 	if rec.Resume != nil {
 		return ""

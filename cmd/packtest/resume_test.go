@@ -25,7 +25,10 @@ func TestSayHowToGoOn(t *testing.T) {
 	}{
 		{"a check", check, context.Canceled, "packtest: 2 of 4 checks not begun; the next is patch 1, s390x, builds\n" + again},
 		{"a check of what can't be checked", check, fault.Inputf("an option does not stick"), "packtest: 2 of 4 checks not begun; the next is patch 1, s390x, builds\n"},
-		{"a search", &results.Record{Command: []string{"packtest", "bisect", "--metric", "jit_pages"}}, context.Canceled,
+		{"a search that has ended", &results.Record{ID: "20260102-030405", Verdict: results.Regressed, Resume: &results.Resume{Search: &results.Search{}}}, nil, ""},
+		{"a search", &results.Record{ID: "20260102-030405", Verdict: results.Interrupted, Resume: &results.Resume{Search: &results.Search{}}}, context.Canceled,
+			"packtest: this goes on with it: packtest resume 20260102-030405\n"},
+		{"a search whose patches came from standard input", &results.Record{Command: []string{"packtest", "bisect", "--metric", "jit_pages"}}, context.Canceled,
 			"packtest: this begins it anew, with what it built in the cache: packtest bisect --metric jit_pages\n"},
 		{"a run", &results.Record{ID: "20260102-030405", Command: []string{"packtest", "run"}, Resume: &results.Resume{Plan: plan.Default().TOML()}}, context.Canceled,
 			"packtest: this goes on with it: packtest resume 20260102-030405\n"},
