@@ -45,7 +45,12 @@ func drain(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 		if err := w.awaitCharge(ctx); err != nil {
 			return err
 		}
-		env.Report.Sample(metric.New("free_time_per_program", nil, float64(env.since(start).Nanoseconds())/float64(n)))
+		spent := env.since(start)
+		env.Report.Sample(metric.New("free_time_per_program", nil, float64(spent.Nanoseconds())/float64(n)))
+		if slowFree(n, w.set.spent, spent) {
+			env.Report.Finding(wire.Finding{Kind: "slow-free", Title: "programs are freed more slowly than they were loaded",
+				Evidence: fmt.Sprintf("%d programs were loaded in %v and freed in %v", n, w.set.spent.Round(time.Millisecond), spent.Round(time.Millisecond))})
+		}
 	}
 	after, err := w.reader.settle(ctx, w.before, held)
 	if err != nil {
@@ -56,6 +61,15 @@ func drain(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 	}
 	w.judge(after, held, n)
 	return nil
+}
+
+// slowFree tells whether freeing n programs took far too long. It is a small part
+// of loading them, with the verifier and several passes of the JIT: a twentieth
+// under TCG, where an invalidate that went over the whole pack for every program
+// made it eight times as much. The RCU grace periods and the work queues, which a
+// busy host makes slow, are the five seconds.
+func slowFree(n int, load, free time.Duration) bool {
+	return n >= 100 && free > 2*load+5*time.Second
 }
 
 // loadedWorkload returns the fleet that load has left, if it is the one that spec
