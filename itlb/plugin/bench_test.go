@@ -37,13 +37,15 @@ func BenchmarkPluginOverhead(b *testing.B) {
 			if dir != "" {
 				name = arch + "/qemu10"
 			}
-			b.Run(name, func(b *testing.B) {
-				need.QEMU(b, arch)
-				w := window{machine{arch, dir, testPlugin(b)}, vmtest.Kernel(b, arch), vmtest.Init(b, arch, "./testdata/window")}
-				for b.Loop() {
-					w.measure(b)
-				}
-			})
+			for profile, options := range profiles {
+				b.Run(name+"/"+profile, func(b *testing.B) {
+					need.QEMU(b, arch)
+					w := window{machine{arch, dir, testPlugin(b)}, vmtest.Kernel(b, arch), vmtest.Init(b, arch, "./testdata/window"), options}
+					for b.Loop() {
+						w.measure(b)
+					}
+				})
+			}
 			if dir == "" && os.Getenv("PACKTEST_QEMU10") == "" {
 				break
 			}
@@ -51,9 +53,16 @@ func BenchmarkPluginOverhead(b *testing.B) {
 	}
 }
 
+// profiles are QEMU's options for boots as package vm makes them.
+var profiles = map[string][]string{
+	"deterministic": {"-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2024-01-01T00:00:00,clock=vm"},
+	"fast":          nil,
+}
+
 type window struct {
 	m              machine
 	kernel, initrd string
+	options        []string
 }
 
 func (w *window) measure(b *testing.B) {
@@ -111,6 +120,7 @@ func (w *window) boot(b *testing.B, rounds int, out string) time.Duration {
 	} else {
 		argv = append(argv, "-serial", "chardev:console", "-append", "console=ttyS0 reboot=t "+cmdline)
 	}
+	argv = append(argv, w.options...)
 	if out != "" {
 		argv = append(argv, "-plugin", w.m.plugin.Option(out, ""))
 	}
