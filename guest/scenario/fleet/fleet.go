@@ -101,6 +101,21 @@ func (f *Fleet) Small(i int) (Program, error) {
 	return f.make(r, i, bpf.SocketFilter, 300, false)
 }
 
+// Tiny makes a socket filter that does nothing but answer: no program has less
+// machine code.
+func (f *Fleet) Tiny(i int) (Program, error) {
+	r := rand.New(rand.NewPCG(f.seed, uint64(i)|1<<60))
+	answer := r.Uint32()
+	return Program{Index: i, Type: bpf.SocketFilter, Name: fmt.Sprintf("tiny_%d", i), Functions: 1, Input: 64, Answer: answer,
+		Code: bpf.Encode([]bpf.Instruction{bpf.Mov.Imm(bpf.R0, int32(answer)), bpf.Exit()}, f.order)}, nil
+}
+
+// Calling makes a traffic classifier of about 1500 bytes that has subprograms.
+func (f *Fleet) Calling(i int) (Program, error) {
+	r := rand.New(rand.NewPCG(f.seed, uint64(i)|1<<59))
+	return f.make(r, i, bpf.SchedCLS, 1500, true)
+}
+
 // Of makes a program of type t and the given size: for warming up.
 func (f *Fleet) Of(t bpf.Type, bytes, i int) (Program, error) {
 	r := rand.New(rand.NewPCG(f.seed, uint64(i)|1<<62))

@@ -282,6 +282,35 @@ func TestModelAgreesWithInterpreter(t *testing.T) {
 	}
 }
 
+// TestOthers: the makers of programs for one purpose make what they say, and the
+// interpreter agrees with the answer.
+func TestOthers(t *testing.T) {
+	for arch, order := range map[string]binary.ByteOrder{"x86_64": binary.LittleEndian, "s390x": binary.BigEndian} {
+		f := newFleet(t, arch, 3)
+		for i := range 40 {
+			tiny, err := f.Tiny(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			calling, err := f.Calling(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(tiny.Code) != 2*8 || tiny.Functions != 1 {
+				t.Errorf("%s: tiny program %d has %d bytes of instructions, %d functions", arch, i, len(tiny.Code), tiny.Functions)
+			}
+			if calling.Functions == 1 {
+				t.Errorf("%s: program %d has no subprograms", arch, i)
+			}
+			for _, p := range []Program{tiny, calling} {
+				if got := interpret(t, p, order); got != p.Answer {
+					t.Errorf("%s: program %s answers %#x, the model says %#x", arch, p.Name, got, p.Answer)
+				}
+			}
+		}
+	}
+}
+
 // TestThisKernel loads some of a fleet into the kernel that runs the test and
 // compares its answers.
 func TestThisKernel(t *testing.T) {
