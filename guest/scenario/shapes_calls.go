@@ -45,11 +45,21 @@ func shapeTailCalls(ctx context.Context, s *shapesAttack) (err error) {
 	if err != nil {
 		return err
 	}
+	callers := []program{caller}
+	calling, err := s.tailCallInFunction(next, alone)
+	var lacks lack
+	if errors.As(err, &lacks) {
+		s.env.Report.Unmeasured("shape_runs", "tail_calls: "+lacks.Error())
+	} else if err != nil {
+		return err
+	} else {
+		callers = append(callers, calling)
+	}
 	for i := range tailTargets {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.answers(caller, alone); err != nil {
+		if err := s.answerAll(callers, alone); err != nil {
 			return err
 		}
 		var code []bpf.Instruction
@@ -65,7 +75,7 @@ func shapeTailCalls(ctx context.Context, s *shapesAttack) (err error) {
 		if err := next.Set(target.fd); err != nil {
 			return err
 		}
-		if err := s.answers(caller, uint32(answer)); err != nil {
+		if err := s.answerAll(callers, uint32(answer)); err != nil {
 			return err
 		}
 		if i < 2 {
@@ -85,7 +95,7 @@ func shapeTailCalls(ctx context.Context, s *shapesAttack) (err error) {
 		if i%2 == 0 {
 			// The array holds on to a program that nobody else has.
 			s.set.keep(func(p program) bool { return p.Index != target.Index })
-			if err := s.answers(caller, uint32(answer)); err != nil {
+			if err := s.answerAll(callers, uint32(answer)); err != nil {
 				return err
 			}
 		}
@@ -93,7 +103,41 @@ func shapeTailCalls(ctx context.Context, s *shapesAttack) (err error) {
 			return err
 		}
 	}
-	return s.answers(caller, alone)
+	return s.answerAll(callers, alone)
+}
+
+// answerAll runs programs, each of which must answer want.
+func (s *shapesAttack) answerAll(list []program, want uint32) error {
+	for _, p := range list {
+		if err := s.answers(p, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tailCallInFunction loads a program whose function has the tail call: what is
+// continued with returns to the program. It lacks on kernels that can't
+// have both in a program: s390x before 6.3.
+func (s *shapesAttack) tailCallInFunction(next *bpf.Next, alone int32) (program, error) {
+	main := []bpf.Instruction{bpf.CallFunction(1), bpf.Exit()}
+	p, err := s.functioned(fleet.Program{Type: bpf.SchedCLS, Functions: 2, Input: 100, Answer: uint32(alone)}, append(main,
+		bpf.LoadMap(bpf.R2, next.FD()),
+		bpf.Mov.Imm(bpf.R3, 0),
+		bpf.Call(bpf.TailCall),
+		bpf.Mov.Imm(bpf.R0, alone),
+		bpf.Exit(),
+	), bpf.Typed{Functions: []bpf.TypedFunction{{}, {Start: len(main)}}})
+	if s.env.Arch == "s390x" && errors.Is(err, unix.EINVAL) {
+		return p, lack("this kernel has no tail calls from subprograms on s390x")
+	}
+	if err != nil {
+		s.env.refused(err)
+		return p, err
+	}
+	in, err := bpf.ProgramInfo(p.fd)
+	s.watch.patched[in.ID] = true
+	return p, err
 }
 
 // shapeCallbacks runs programs with functions that helpers call back: bpf_loop
