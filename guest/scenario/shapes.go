@@ -171,10 +171,14 @@ func shapeBlinded(ctx context.Context, s *shapesAttack) (err error) {
 	return s.check(ctx)
 }
 
-// small loads a few small programs and returns how much code they have.
+// small loads a few small programs, with and without subprograms, and returns how
+// much code they have.
 func (s *shapesAttack) small(ctx context.Context) (bytes uint32, err error) {
 	from := len(s.set.programs)
 	if err := s.add(ctx, 0, 12, s.fleet.Small); err != nil {
+		return 0, err
+	}
+	if err := s.add(ctx, 12, 16, s.fleet.Calling); err != nil {
 		return 0, err
 	}
 	for _, p := range s.set.programs[from:] {
