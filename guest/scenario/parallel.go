@@ -30,7 +30,10 @@ const (
 	attached = 8
 )
 
-// parallel loads, runs and frees programs on all processors at once, while
+// parallel first has each processor load, run and free the smallest programs for a
+// moment, with nothing else loaded: again and again the first program comes
+// into executable memory just when the last one leaves it. attack_loads doesn't count
+// these. Then it loads, runs and frees programs on all processors at once, while
 // others are run on and on, and others are attached to sockets and filter what is
 // sent there. spec.Programs is how many are loaded in all. Each of a few rounds
 // ends with a look, for which everybody stops.
@@ -42,6 +45,17 @@ func parallel(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, a.close(ctx)) }()
+	workers := runtime.NumCPU()
+	p := crowd{a: a, seed: spec.Seed}
+	// Before there is anything else.
+	p.race(ctx, workers)
+	if err := p.err(); err != nil {
+		env.refused(err)
+		return err
+	}
+	if err := a.watch.look(ctx); err != nil {
+		return err
+	}
 	sockets, err := a.attachSockets(spec.Seed)
 	if err != nil {
 		return err
@@ -51,8 +65,7 @@ func parallel(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error)
 			err = errors.Join(err, s.close())
 		}
 	}()
-	workers := runtime.NumCPU()
-	p := crowd{a: a, sockets: sockets, seed: spec.Seed}
+	p.sockets = sockets
 	p.next.Store(int64(len(sockets)))
 	for round := range parallelRounds {
 		// Both sorts of programs are there when the round begins.
@@ -157,6 +170,56 @@ func (c *crowd) round(ctx context.Context, workers, until int) {
 	stop()
 	rest.Wait()
 	c.a.loads += int(c.loads.Swap(0))
+}
+
+// raceTime is how long processors race, in which each loads a few hundred programs.
+const raceTime = 2 * time.Second
+
+// race has workers load, run and free one to three tiny programs at a time, and
+// every now and then wait for about as long as the kernel takes to free them.
+func (c *crowd) race(ctx context.Context, workers int) {
+	ctx, stop := context.WithTimeout(ctx, raceTime)
+	defer stop()
+	var work sync.WaitGroup
+	for i := range workers {
+		work.Go(func() { c.fail(c.raceOne(ctx, rand.New(rand.NewPCG(c.seed, 1<<32|uint64(i))), i)) })
+	}
+	done := make(chan struct{})
+	go func() { work.Wait(); close(done) }()
+	c.wait(done)
+}
+
+// raceOne is one worker's part of a race.
+func (c *crowd) raceOne(ctx context.Context, r *rand.Rand, worker int) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	packet := make([]byte, 4096)
+	for n := 0; ctx.Err() == nil; n++ {
+		var set loaded
+		for i := range 1 + r.IntN(3) {
+			made, err := c.a.fleet.Tiny(worker<<20 + 4*n + i)
+			if err != nil {
+				return err
+			}
+			fd, err := bpf.Load(made.Type, made.Name, made.Code)
+			if err != nil {
+				set.close()
+				return fmt.Errorf("program %s: %w", made.Name, err)
+			}
+			set.programs = append(set.programs, program{made, fd})
+		}
+		for _, p := range set.programs {
+			if err := c.run(p, packet, nil); err != nil {
+				set.close()
+				return err
+			}
+		}
+		set.close()
+		if r.IntN(2) == 0 {
+			time.Sleep(time.Duration(r.IntN(int(raceTime / 100))))
+		}
+	}
+	return nil
 }
 
 // wait gives signs of life until done is closed.
