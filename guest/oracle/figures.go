@@ -106,6 +106,21 @@ func Pointed(reports []string) []wire.Finding {
 	return finding("leak", "kernel memory that nobody points to", reports)
 }
 
+// largeEntry is what an entry of the direct map maps that is not of the smallest,
+// in bytes, at least (s390x; 2 MiB on x86_64).
+const largeEntry = 1 << 20
+
+// Whole holds if freeing programs takes no large entry of the direct map to
+// pieces. loaded and freed are how many bytes are mapped by the smallest entries
+// while programs are loaded and when they are freed.
+func Whole(loaded, freed int64) []wire.Finding {
+	if freed-loaded < largeEntry {
+		return nil
+	}
+	return finding("direct-map", "freeing programs takes the direct map to pieces",
+		[]string{fmt.Sprintf("%d bytes of it in small entries while programs were loaded, %d when they were freed", loaded, freed)})
+}
+
 // Mapped is how much executable memory programs took at one moment.
 type Mapped struct {
 	Live int64 // bytes of code of the programs there were, each rounded up to whole pages
@@ -127,6 +142,24 @@ func Reused(moments []Mapped) []wire.Finding {
 		}
 	}
 	return finding("no-reuse", "freed executable memory is not used again", cases)
+}
+
+// Charge is what the kernel charged for a program.
+type Charge struct {
+	Code    int64 // bytes of its code
+	Charged int64 // bytes
+}
+
+// Charged holds if a program is charged for its code and for little more than it
+// takes: too much, and users are refused what there is room for.
+func Charged(loads []Charge) []wire.Finding {
+	var cases []string
+	for i, c := range loads {
+		if c.Charged < c.Code || c.Charged > c.Code+roomSpare {
+			cases = append(cases, fmt.Sprintf("load %d of %d: %d bytes for a program of %d", i+1, len(loads), c.Charged, c.Code))
+		}
+	}
+	return finding("accounting", "the charge for JIT memory is not what programs take", cases)
 }
 
 // Growth is what happened to executable memory when a program was loaded.

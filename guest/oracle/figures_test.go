@@ -100,3 +100,16 @@ func TestPointed(t *testing.T) {
 	heard(t, "none", Pointed(nil))
 	heard(t, "one", Pointed([]string{"unreferenced object 0x1000"}), "nobody points to|0x1000")
 }
+
+func TestCharged(t *testing.T) {
+	const code = 700 << 10
+	heard(t, "to the byte, and to the page", Charged([]Charge{{code, code}, {code, code + 8192}}))
+	heard(t, "twice", Charged([]Charge{{code, code + 64}, {code, 2 * code}}), "not what programs take|load 2 of 2: 1433600 bytes for a program of 716800")
+	heard(t, "too little", Charged([]Charge{{code, code - 1}}), "not what programs take|716799 bytes")
+}
+
+func TestWhole(t *testing.T) {
+	heard(t, "as it was", Whole(4<<20, 4<<20))
+	heard(t, "less than an entry", Whole(4<<20, 4<<20+4096))
+	heard(t, "an entry", Whole(4<<20, 5<<20), "to pieces|4194304 bytes of it in small entries while programs were loaded, 5242880")
+}

@@ -95,6 +95,26 @@ func Placed(images []Image, areas []probe.Area) []wire.Finding {
 	return finding("placement", "programs' code lies outside of any vmalloc area", cases)
 }
 
+// manyImages is of how many images some must differ in what is drawn for each.
+const manyImages = 64
+
+// Scattered holds if programs begin at different places of what they are given:
+// one that always begins at the same is easier to aim at, which is why the
+// kernel draws where it begins. Few programs show nothing; of many, two places
+// are enough, since those of one size may have no more.
+func Scattered(images []Image) []wire.Finding {
+	const line = 64 // the smallest piece that any allocator was seen to give
+	seen := map[uint64]bool{}
+	for _, im := range images {
+		seen[im.Start%line] = true
+	}
+	if len(images) < manyImages || len(seen) > 1 {
+		return nil
+	}
+	return finding("placement", "programs all begin at the same place of their memory",
+		[]string{fmt.Sprintf("all of %d functions begin %d bytes behind a multiple of %d", len(images), images[0].Start%line, line)})
+}
+
 // Protected holds if all code is mapped so that it can be executed and not be
 // written.
 func Protected(images []Image, table probe.PageTable) []wire.Finding {
@@ -151,6 +171,22 @@ func Aliases(aliases []Alias, table probe.PageTable) []wire.Finding {
 		}
 	}
 	return finding("permissions", "programs' code is writable through the direct map", cases)
+}
+
+// Locked returns how many bytes of ranges can't be written, or are not mapped at
+// all: of the direct map, that is the kernel's own text, and the pages that some
+// code has at the moment.
+func Locked(ranges []Range, table probe.PageTable) int64 {
+	var locked int64
+	for _, r := range ranges {
+		locked += int64(r.End - r.Start)
+		for _, m := range table {
+			if start, end := max(m.Start, r.Start), min(m.End, r.End); m.Writable && start < end {
+				locked -= int64(end - start)
+			}
+		}
+	}
+	return locked
 }
 
 // AliasPromised says whether set_memory_ro() on arch protects the direct map's

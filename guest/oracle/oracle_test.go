@@ -106,3 +106,37 @@ func TestExecutable(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestScattered(t *testing.T) {
+	var same, two []Image
+	for i := range uint64(manyImages) {
+		same = append(same, Image{Start: 0x1000 + 128*i + 16, End: 0x1000 + 128*i + 60})
+	}
+	two = append(two, same...)
+	two[7].Start -= 8
+	heard(t, "all the same", Scattered(same), "begin at the same place|all of 64 functions begin 16 bytes behind a multiple of 64")
+	heard(t, "two places", Scattered(two))
+	heard(t, "too few to tell", Scattered(same[1:]))
+	heard(t, "none", Scattered(nil))
+}
+
+func TestLocked(t *testing.T) {
+	table := probe.PageTable{
+		{Start: 0x0, End: 0x4000, Writable: true}, {Start: 0x4000, End: 0x5000}, // 0x5000-0x6000 is not mapped
+		{Start: 0x6000, End: 0x20000, Writable: true}, {Start: 0x20000, End: 0x30000},
+	}
+	for _, tc := range []struct {
+		name   string
+		ranges []Range
+		want   int64
+	}{
+		{"none", nil, 0},
+		{"read-only and missing", []Range{{0x1000, 0x8000}}, 0x2000},
+		{"all is writable", []Range{{0x6000, 0x20000}}, 0},
+		{"over an end, and another", []Range{{0x4800, 0x5000}, {0x1f000, 0x22000}}, 0x2800},
+	} {
+		if got := Locked(tc.ranges, table); got != tc.want {
+			t.Errorf("%s: %#x, want %#x", tc.name, got, tc.want)
+		}
+	}
+}

@@ -21,6 +21,20 @@ func (c *Core) Direct(phys uint64) (uint64, bool) {
 	return best.addr + (phys - best.phys), best.bytes > 0
 }
 
+// DirectMap returns the ranges of addresses in which the direct map shows memory,
+// the first and the one behind the last, as far as /proc/kcore has them.
+func (c *Core) DirectMap() (list [][2]uint64) {
+	for _, s := range c.segments {
+		if s.phys == noPhysical {
+			continue
+		}
+		if addr, ok := c.Direct(s.phys); ok && addr == s.addr {
+			list = append(list, [2]uint64{s.addr, s.addr + s.bytes})
+		}
+	}
+	return list
+}
+
 // ErrNotMapped says that no page-table entry maps an address.
 var ErrNotMapped = errors.New("not mapped")
 

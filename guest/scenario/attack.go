@@ -187,7 +187,11 @@ func (a *attack) returned(ctx context.Context, what string) error {
 	if err != nil {
 		return err
 	}
-	executable, err := a.watch.awaitExecutable(ctx, a.executable, neverFreed)
+	executable, err := a.watch.await(ctx, a.executable, neverFreed, a.watch.executable)
+	if err != nil {
+		return err
+	}
+	locked, err := a.watch.await(ctx, a.watch.locked, stillLocked, a.watch.lockedNow)
 	if err != nil {
 		return err
 	}
@@ -197,19 +201,23 @@ func (a *attack) returned(ctx context.Context, what string) error {
 			Was: int64(a.before.programs), Is: int64(now.programs)},
 		{Name: "bpf_jit_current", Title: "the charge for JIT memory is not what it was", Unit: "bytes", Was: a.before.charged, Is: now.charged},
 		{Name: "executable memory", Title: neverFreed, Unit: "bytes", Was: a.executable, Is: executable},
+		{Name: "the direct map's part that can't be written", Title: stillLocked, Unit: "bytes", Was: a.watch.locked, Is: locked},
 	}, what))
 	return nil
 }
 
-const neverFreed = "memory that held JIT code is never freed"
+const (
+	neverFreed  = "memory that held JIT code is never freed"
+	stillLocked = "memory that held JIT code is not given back writable"
+)
 
-// awaitExecutable waits until as much memory can be executed as is wanted, and
-// returns how much it is. It doesn't wait for what was told before.
-func (w *watch) awaitExecutable(ctx context.Context, want int64, told string) (int64, error) {
+// await waits until read returns what is wanted, and returns what it last did. It
+// doesn't wait for what was told before.
+func (w *watch) await(ctx context.Context, want int64, told string, read func() (int64, error)) (int64, error) {
 	p := newPatience(settleLimit)
 	var least []int64
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		now, err := w.executable()
+		now, err := read()
 		if err != nil || now == want || p.lost(wait) || w.told[told] {
 			return now, err
 		}

@@ -98,6 +98,7 @@ func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
 	}
 	steps := 1000
 	var loads []oracle.Growth
+	var charges []oracle.Charge
 	for i := range 1 + largePrograms {
 		free, had, err := a.watch.room()
 		if err != nil {
@@ -118,6 +119,14 @@ func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
 		_, have, err := a.watch.room()
 		if err != nil {
 			return err
+		}
+		charged, err := a.reader.charged()
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			// Before the first something may be given back yet.
+			charges = append(charges, oracle.Charge{Code: int64(in.JITBytes), Charged: charged - before.charged})
 		}
 		loads = append(loads, oracle.Growth{Need: int64(in.JITBytes), Room: free, More: have - had})
 		if i == 0 {
@@ -152,6 +161,7 @@ func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
 		a.env.Report.Progress(a.loads, 0, "programs loaded")
 	}
 	a.watch.report(oracle.Filled(loads))
+	a.watch.report(oracle.Charged(charges))
 	return a.checkFast(ctx)
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"packtest/guest/oracle"
 	"packtest/guest/scenario/fleet"
 	"packtest/guest/wire"
 	"packtest/metric"
@@ -16,9 +17,11 @@ import (
 // loaded. Setting the permissions of a page of code splits the large entry that
 // maps the same memory in the direct map, and nothing ever joins it again: so
 // the scenario is only worth something as the first in its boot, and it loads
-// nothing before it reads the figure for 0 programs.
+// nothing before it reads the figure for 0 programs. Freeing splits nothing that
+// loading had not: the direct map is held against that in the end.
 //
 // Samples: directmap_4k, _2m and _1g at each step.
+// Findings: freeing takes the direct map to pieces.
 func directMap(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 	steps := spec.Steps
 	if len(steps) == 0 {
@@ -46,11 +49,12 @@ func directMap(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error
 		return err
 	}
 	var set loaded
-	defer func() {
+	free := func() error {
 		set.close()
-		_, e := r.settle(ctx, before, nil)
-		err = errors.Join(err, e)
-	}()
+		_, err := r.settle(ctx, before, nil)
+		return err
+	}
+	defer func() { err = errors.Join(err, free()) }()
 	large, err := env.largeEntries()
 	if err != nil {
 		return err
@@ -63,7 +67,34 @@ func directMap(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error
 			return err
 		}
 	}
+	loaded, err := env.smallEntries()
+	if err != nil {
+		return err
+	}
+	if err := free(); err != nil {
+		return err
+	}
+	freed, err := env.smallEntries()
+	if err != nil {
+		return err
+	}
+	for _, f := range oracle.Whole(loaded, freed) {
+		env.Report.Finding(f)
+	}
 	return nil
+}
+
+// smallEntries returns how much of the direct map is in the smallest entries.
+func (env *Env) smallEntries() (int64, error) {
+	m, err := env.Kernel.Meminfo()
+	if err != nil {
+		return 0, err
+	}
+	list, err := env.Kernel.DirectMap(m)
+	if err != nil {
+		return 0, err
+	}
+	return list[0].Bytes, nil
 }
 
 // largeEntries says whether the direct map has any entry larger than 4 KiB.

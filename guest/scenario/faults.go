@@ -402,7 +402,7 @@ func (f *faultAttack) compare(ctx context.Context, before steadyState, after str
 	if err != nil {
 		return now, err
 	}
-	if now.executable, err = f.watch.awaitExecutable(ctx, before.executable, leftExecutable); err != nil {
+	if now.executable, err = f.watch.await(ctx, before.executable, leftExecutable, f.watch.executable); err != nil {
 		return now, err
 	}
 	f.watch.report(oracle.Returned([]oracle.Figure{

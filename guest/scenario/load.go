@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"packtest/guest/bpf"
+	"packtest/guest/oracle"
 	"packtest/guest/scenario/fleet"
 	"packtest/guest/wire"
 	"packtest/metric"
@@ -47,6 +48,9 @@ func load(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 		return err
 	}
 	newTextLayout("loaded", w.infos, after.areas, table).report(env)
+	for _, f := range oracle.Scattered(oracle.Images(w.infos)) {
+		env.Report.Finding(f)
+	}
 	w.reportGrowth(after)
 	env.Report.Sample(metric.New("load_time_per_program", nil, float64(w.set.spent.Nanoseconds())/float64(len(w.set.programs))))
 	return w.set.check(ctx, env, w.slots)

@@ -23,6 +23,9 @@ type watch struct {
 	text   oracle.Text
 	// top is where x86_64's page table is; 0 on other architectures.
 	top uint64
+	// locked is how much of the direct map could not be written when the watch
+	// began, in bytes; 0 where that says nothing of code.
+	locked int64
 	// before is executable memory as it was when the watch began, by address.
 	before map[uint64]oracle.Span
 	// code is that of every function when it was first seen.
@@ -62,6 +65,7 @@ func newWatch(env *Env) (_ *watch, err error) {
 	if err != nil {
 		return nil, err
 	}
+	w.locked = w.directMap(table)
 	for _, a := range oracle.Executable(areas, table) {
 		s, err := w.span(a.Start, a.Bytes())
 		if err != nil {
@@ -167,6 +171,7 @@ func (w *watch) sight() (s sight, err error) {
 	}
 	images := oracle.Images(programs)
 	s.always = oracle.Overlaps(images)
+	s.always = append(s.always, oracle.Scattered(images)...)
 	s.always = append(s.always, oracle.Protected(images, table)...)
 	s.always = append(s.always, oracle.WritableCode(w.env.Arch, table)...)
 	aliases, err := w.aliases(images)
@@ -297,6 +302,28 @@ func (w *watch) aliases(images []oracle.Image) ([]oracle.Alias, error) {
 		return nil, errors.New("no page of code was found in the direct map")
 	}
 	return list, nil
+}
+
+// directMap returns how much of the direct map can't be written, 0 where code's
+// permissions don't reach it.
+func (w *watch) directMap(table probe.PageTable) int64 {
+	if w.top == 0 {
+		return 0
+	}
+	var list []oracle.Range
+	for _, r := range w.core.DirectMap() {
+		list = append(list, oracle.Range{Start: r[0], End: r[1]})
+	}
+	return oracle.Locked(list, table)
+}
+
+// lockedNow is directMap of the moment.
+func (w *watch) lockedNow() (int64, error) {
+	if w.top == 0 {
+		return 0, nil
+	}
+	table, err := w.tables.Read()
+	return w.directMap(table), err
 }
 
 // mapped sums up what code takes: areas that hold some, and executable areas
