@@ -51,7 +51,7 @@ func limits(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 	if err := l.many(ctx); err != nil {
 		return err
 	}
-	if err := a.growLoading(ctx); err != nil {
+	if err := l.growLoading(ctx); err != nil {
 		return err
 	}
 	return a.finish(ctx)
@@ -60,6 +60,8 @@ func limits(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 type limitAttack struct {
 	*attack
 	wrong []string
+	// open is set if unprivileged users may load programs.
+	open bool
 }
 
 func (l *limitAttack) setLimit(bytes int64) error {
@@ -76,6 +78,7 @@ func (l *limitAttack) unprivileged(ctx context.Context) error {
 		l.env.Report.Unmeasured("limit_accepted", "the kernel lets no unprivileged user load programs: "+err.Error())
 		return nil
 	}
+	l.open = true
 	start, err := l.reader.charged()
 	if err != nil {
 		return err

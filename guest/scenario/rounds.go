@@ -4,11 +4,17 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"packtest/guest/bpf"
 	"packtest/guest/oracle"
 	"packtest/guest/probe"
+	"packtest/guest/scenario/fleet"
+	"packtest/guest/wire"
 	"packtest/metric"
 )
 
@@ -31,32 +37,34 @@ const (
 // grow does the same round again and again, each of which gives back what it
 // takes, and looks whether the kernel's memory grows nevertheless: cache by cache
 // to the object, and what is counted in pages. One object that is lost in every
-// round is enough.
-func (a *attack) grow(ctx context.Context, what string, round func() error) error {
+// to the object, and what is counted in pages. One object that is lost in every
+// round is enough. It returns the kernel's SUnreclaim after each round, if that is
+// shown.
+func (a *attack) grow(ctx context.Context, what string, round func() error) ([]int64, error) {
 	slabs, err := a.env.Kernel.Slabs()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer slabs.Close()
 	pages, objects := map[string][]int64{}, map[string][]int64{}
 	var caches []probe.SlabCount
 	for range leakRounds {
 		if err := round(); err != nil {
-			return err
+			return nil, err
 		}
 		if _, err := a.reader.settle(ctx, a.before, nil); err != nil {
-			return err
+			return nil, err
 		}
 		time.Sleep(lateness)
 		if caches, err = slabs.Count(); err != nil {
-			return err
+			return nil, err
 		}
 		for _, c := range caches {
 			objects[c.Cache] = append(objects[c.Cache], c.Objects)
 		}
 		m, err := a.env.Kernel.Meminfo()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, name := range []string{"SUnreclaim", "VmallocUsed", "PageTables", "KernelStack"} {
 			if v, ok := m[name]; ok {
@@ -73,21 +81,123 @@ func (a *attack) grow(ctx context.Context, what string, round func() error) erro
 	what = fmt.Sprintf("round of %s", what)
 	a.watch.report(oracle.Leaks(pages, leastPages, what))
 	a.watch.report(oracle.Leaks(bytes, leastObjects, what))
-	if s := pages["SUnreclaim"]; len(s) == leakRounds {
-		a.env.Report.Sample(metric.New("slab_growth", nil, float64(s[leakRounds-1]-s[1])/(leakRounds-2)))
+	return pages["SUnreclaim"], nil
+}
+
+// growLoading is grow for the ways that programs take through the JIT: small ones
+// first, and then the others, few at a time, since what a round loses must be less
+// than half a slab.
+func (l *limitAttack) growLoading(ctx context.Context) error {
+	calling, err := l.calling()
+	if err != nil {
+		return err
+	}
+	small := func() error { return l.add(ctx, 0, leakPrograms, l.fleet.Small) }
+	s, err := l.grow(ctx, fmt.Sprintf("%d programs", leakPrograms), l.passing(ctx, small))
+	if err != nil {
+		return err
+	}
+	if len(s) == leakRounds {
+		l.env.Report.Sample(metric.New("slab_growth", nil, float64(s[leakRounds-1]-s[1])/(leakRounds-2)))
 	} else {
-		a.env.Report.Unmeasured("slab_growth", "/proc/meminfo has no SUnreclaim")
+		l.env.Report.Unmeasured("slab_growth", "/proc/meminfo has no SUnreclaim")
+	}
+	// Of more than a page, and through the dispatcher.
+	xdp, err := l.fleet.Of(bpf.XDP, 3*probe.PageBytes, 0)
+	if err != nil {
+		return err
+	}
+	finished := func() error {
+		if err := errors.Join(l.load(calling), l.load(xdp)); err != nil {
+			return err
+		}
+		return l.dispatch(l.set.programs[1])
+	}
+	if _, err := l.grow(ctx, "a program with a subprogram, and one in the dispatcher", l.passing(ctx, finished)); err != nil {
+		return err
+	}
+	blinded := func() error {
+		if err := l.env.Kernel.SetSysctl("net.core.bpf_jit_harden", "2"); err != nil {
+			return err
+		}
+		return errors.Join(l.load(calling), l.env.Kernel.SetSysctl("net.core.bpf_jit_harden", "0"), l.refuse())
+	}
+	_, err = l.grow(ctx, "a blinded program with a subprogram, and one that is refused", l.passing(ctx, blinded))
+	return err
+}
+
+// passing makes a round of what loads programs: they are run, and freed.
+func (l *limitAttack) passing(ctx context.Context, load func() error) func() error {
+	return func() error {
+		if err := load(); err != nil {
+			return err
+		}
+		if err := l.checkFast(ctx); err != nil {
+			return err
+		}
+		l.set.close()
+		return nil
+	}
+}
+
+// calling returns a program of the fleet with one subprogram, which is compiled
+// apart from it.
+func (a *attack) calling() (fleet.Program, error) {
+	const enough = 1000
+	for i := range enough {
+		p, err := a.fleet.Program(i)
+		if err != nil || p.Functions == 2 && p.TargetBytes < probe.PageBytes && p.Type != bpf.Kprobe {
+			return p, err
+		}
+	}
+	return fleet.Program{}, fmt.Errorf("none of the fleet's first %d programs has one subprogram", enough)
+}
+
+// dispatch runs an XDP program through the dispatcher, which only repeated runs
+// go through.
+func (a *attack) dispatch(p program) error {
+	got, err := bpf.TestRun(p.fd, make([]byte, p.Packet()), nil, 2)
+	if err != nil {
+		return err
+	}
+	a.runs++
+	if what := differs("the XDP program", got, p.Answer); what != "" {
+		a.watch.report([]wire.Finding{{Kind: "wrong-answer", Title: "a program in the dispatcher gives a wrong answer", Evidence: what}})
 	}
 	return nil
 }
 
-// growLoading is grow for loading and freeing programs.
-func (a *attack) growLoading(ctx context.Context) error {
-	return a.grow(ctx, fmt.Sprintf("%d programs", leakPrograms), func() error {
-		if err := a.add(ctx, 0, leakPrograms, a.fleet.Small); err != nil {
-			return err
+// refuse has a program refused after it was compiled, for want of room below the
+// limit, if unprivileged users may load any.
+func (l *limitAttack) refuse() error {
+	if !l.open {
+		return nil
+	}
+	charged, err := l.reader.charged()
+	if err != nil {
+		return err
+	}
+	p, err := l.fleet.Small(0)
+	if err != nil {
+		return err
+	}
+	if err := l.setLimit(max(charged+1, 1)); err != nil {
+		return err
+	}
+	var fd int
+	errno := unix.EAGAIN
+	err = unprivileged(func() error {
+		for errno == unix.EAGAIN || errno == unix.EINTR {
+			fd, errno = bpf.NewLoadOnce(p.Type, p.Name, p.Code).Call()
 		}
-		a.set.close()
 		return nil
 	})
+	switch {
+	case errno == 0:
+		// Which fill tells; here it is only not to stay.
+		err = errors.Join(err, bpf.Close(fd))
+	case errno != errNoSupport && errno != unix.ENOMEM:
+		err = errors.Join(err, fmt.Errorf("load a program without privileges: %w", errno))
+	}
+	return errors.Join(err, l.setLimit(1_000_000_000))
 }
