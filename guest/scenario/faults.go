@@ -137,9 +137,7 @@ func (f *faultAttack) sites() []site {
 	}
 	n := len(list)
 	for _, name := range f.injector.Functions {
-		// What an allocator calls to get, write, protect and give back code.
-		if slices.ContainsFunc([]string{"bpf_arch_text_", "bpf_jit_", "bpf_prog_pack_", "bpf_arch_pack_", "set_memory_", "module_alloc", "text_poke_"},
-			func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+		if handlesCode(name) {
 			list = append(list, site{name, func(p *probe.Faults) error { return p.Function(name, unix.ENOMEM) }})
 		}
 	}
@@ -147,6 +145,14 @@ func (f *faultAttack) sites() []site {
 		f.env.Report.Unmeasured("faults_injected", "functions: none that writes, protects or allocates code may be made to fail in this kernel")
 	}
 	return list
+}
+
+// handlesCode says whether a function that may be made to fail is, by its name,
+// one that allocators call to get, write, protect or give back code, whatever they
+// call it. System calls may fail too, on all kernels, and are not meant.
+func handlesCode(name string) bool {
+	words := []string{"jit", "pack", "text_", "module_alloc", "execmem", "set_memory_", "set_direct_map_"}
+	return !strings.Contains(name, "sys_") && slices.ContainsFunc(words, func(w string) bool { return strings.Contains(name, w) })
 }
 
 func exists(path string) bool {
