@@ -13,7 +13,7 @@ import (
 
 // shapeDispatcher runs XDP programs on several threads at once, again and again:
 // each that begins or ends has the dispatcher written anew, while the others run
-// through it.
+// through it. Then it has many at once.
 func shapeDispatcher(ctx context.Context, s *shapesAttack) error {
 	const threads, turns, repeat = 3, 5, 200
 	var list []program
@@ -47,5 +47,8 @@ func shapeDispatcher(ctx context.Context, s *shapesAttack) error {
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return s.crowdDispatcher(ctx)
 }
