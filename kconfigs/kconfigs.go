@@ -30,10 +30,12 @@ func Configs() []string { return []string{"measure", "debug", "faults", "btf", "
 func Fragments(arch, config string) []string {
 	names := []string{"base.config", arch + ".config"}
 	switch config {
+	case "measure":
+		names = append(names, "inject.config", "measure.config")
 	case "debug":
-		names = append(names, "memory.config", "locks.config", "faults.config")
+		names = append(names, "inject.config", "memory.config", "locks.config", "faults.config")
 	case "faults":
-		names = append(names, "memory.config", "faults.config")
+		names = append(names, "inject.config", "memory.config", "faults.config")
 	default:
 		names = append(names, config+".config")
 	}

@@ -29,6 +29,10 @@ const (
 	// pointsAtOnce is after how many faults the kernel is held against what it
 	// was: to wait for RCU after each would take most of the time.
 	pointsAtOnce = 16
+	// largeSteps is how long the long one is of the programs that fail: 20 KiB of
+	// code or more. Where there are no pages in a row for its buffer, kvmalloc()
+	// falls back on single ones.
+	largeSteps = 850
 )
 
 // operation is something that the kernel does for programs, and that can fail
@@ -104,10 +108,11 @@ type faultAttack struct {
 	xdp program
 	// classic is a classic filter, for an unprivileged user.
 	classic *classicOnce
+	seed    uint64
 }
 
 func newFaultAttack(a *attack, injector *probe.Faults, seed uint64) (*faultAttack, error) {
-	f := &faultAttack{attack: a, injector: injector}
+	f := &faultAttack{attack: a, injector: injector, seed: seed}
 	p, err := a.fleet.Of(bpf.XDP, 600, 0)
 	if err != nil {
 		return nil, err
@@ -178,6 +183,8 @@ func (f *faultAttack) operations() ([]operation, error) {
 			break
 		}
 	}
+	// The buffer of more than a few pages may be had in another way.
+	list = append(list, f.loading("load_large", longProgram(rand.New(rand.NewPCG(f.seed, 2)), 0, largeSteps)))
 	// Only repeated runs go through the dispatcher.
 	run := bpf.NewRunOnce(f.xdp.fd, make([]byte, f.xdp.Packet()), 2)
 	var answer uint32
