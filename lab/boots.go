@@ -222,6 +222,9 @@ func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*out
 	defer os.RemoveAll(dir)
 	m := r.machine(b.cell, accel, initrd, dir)
 	m.Limits.Total = b.limit()
+	if b.attacks() {
+		m.Cmdline = attackCmdline()
+	}
 	if b.traced {
 		if m, err = r.traced(ctx, m, b); err != nil {
 			return r.notStarted(ctx, b, m, err, r.Now().UTC()), nil
@@ -282,6 +285,12 @@ func (b *boot) limit() time.Duration {
 	return limit
 }
 
+// attacks tells whether anything in the job looks for what is wrong, and not for
+// how much or how fast.
+func (b *boot) attacks() bool {
+	return slices.ContainsFunc(b.job.Scenarios, func(s wire.ScenarioSpec) bool { return plan.IsAttack(s.Name) })
+}
+
 // machine describes the VM that boots a cell.
 func (r *run) machine(c *cell, accel, initrd, dir string) vm.Machine {
 	return vm.Machine{
@@ -290,14 +299,22 @@ func (r *run) machine(c *cell, accel, initrd, dir string) vm.Machine {
 	}
 }
 
-// Cmdline returns the kernel parameters that every boot has.
+// Cmdline returns the kernel parameters of boots that measure.
 //
 // nokaslr and the fixed mitigations keep the layout the same on every machine:
 // "Enabling IBPB for BPF" steers programs to other packs by the host's CPU. The
 // addresses in /proc/vmallocinfo must not be hashed. An oops ends the run, a
 // WARN does not: it is a finding of its own.
-func Cmdline() []string {
-	return []string{"nokaslr", "no_hash_pointers", "mitigations=off", "oops=panic", "panic=-1", "panic_on_warn=0"}
+func Cmdline() []string { return append(sameCmdline(), "mitigations=off") }
+
+// attackCmdline returns the kernel parameters of boots that attack: with them the
+// JIT makes the indirect branches of a processor that has to be protected from
+// Spectre v2 (retpolines on x86_64, expolines on s390x), which is code that lies,
+// and jumps, differently.
+func attackCmdline() []string { return append(sameCmdline(), "spectre_v2=on") }
+
+func sameCmdline() []string {
+	return []string{"nokaslr", "no_hash_pointers", "oops=panic", "panic=-1", "panic_on_warn=0"}
 }
 
 // keepConsole moves what a machine left in dir, its console and QEMU's own log,
