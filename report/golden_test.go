@@ -50,6 +50,10 @@ func failedRecord() *results.Record {
 		{Arch: "x86_64", Variant: "pack", Scenario: "load", Kind: "leak", Title: "the same on both", Evidence: "x"},
 		{Arch: "x86_64", Variant: "nopack", Scenario: "load", Kind: "leak", Title: "the same on both", Evidence: "x"},
 		{Arch: "s390x", Variant: "nopack", Scenario: "load", Kind: "warning", Title: "only without the series"},
+		// Alike in two scenarios, and twice in one of them.
+		{Arch: "s390x", Variant: "pack", Scenario: "churn", Kind: "permissions", Title: "a page is writable and executable", Evidence: "0x1000"},
+		{Arch: "s390x", Variant: "pack", Scenario: "shapes", Kind: "permissions", Title: "a page is writable and executable", Evidence: "0x1000"},
+		{Arch: "s390x", Variant: "pack", Scenario: "shapes", Kind: "permissions", Title: "a page is writable and executable", Evidence: "0x1000", Boot: 2},
 	}
 	for i := range rec.Cells {
 		if c := &rec.Cells[i]; c.Arch == "s390x" && c.Variant == "upstream" {

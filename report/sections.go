@@ -39,12 +39,19 @@ func (b *builder) findings() Section {
 	f := compare.SortFindings(b.rec)
 	var all List
 	add := func(list []results.Finding, tone Tone, where string) {
-		for _, f := range list {
-			text := fmt.Sprintf("%s, %s", f.Arch, f.Variant+where)
-			if f.Scenario != "" {
-				text += ", " + f.Scenario
+		// What several scenarios find alike stands in one place.
+		alike := group(list, func(f results.Finding) (string, string) {
+			return strings.Join([]string{f.Arch, f.Variant, f.Title, f.Kind, f.Evidence}, "\x00"), f.Scenario
+		})
+		for _, g := range alike {
+			f := strings.Split(g.key, "\x00")
+			text := fmt.Sprintf("%s, %s", f[0], f[1]+where)
+			for i, scenario := range g.of {
+				if scenario != "" && !slices.Contains(g.of[:i], scenario) {
+					text += ", " + scenario
+				}
 			}
-			all.Items = append(all.Items, Item{Text: fmt.Sprintf("%s: %s (%s)", text, f.Title, f.Kind), Tone: tone, Evidence: f.Evidence})
+			all.Items = append(all.Items, Item{Text: fmt.Sprintf("%s: %s (%s)", text, f[2], f[3]), Tone: tone, Evidence: f[4]})
 		}
 	}
 	add(f.New, Bad, "")
