@@ -53,6 +53,13 @@ func parallel(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error)
 		env.refused(err)
 		return err
 	}
+	// A look holds what there is of executable memory against the programs in it.
+	if _, err := a.reader.settle(ctx, a.before, nil); err != nil {
+		return err
+	}
+	if _, err := a.watch.await(ctx, a.executable, neverFreed, a.watch.executable); err != nil {
+		return err
+	}
 	if err := a.watch.look(ctx); err != nil {
 		return err
 	}

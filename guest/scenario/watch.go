@@ -317,13 +317,23 @@ func (w *watch) directMap(table probe.PageTable) int64 {
 	return oracle.Locked(list, table)
 }
 
-// lockedNow is directMap of the moment.
+// lockedSlack is what others than programs may keep of the direct map, such as
+// a page of trampolines or of probes' instructions. What programs lose is a page
+// or more for each, and there are hundreds.
+const lockedSlack = 64 << 10
+
+// lockedNow is directMap of the moment, and as it was at first if there are only
+// a few pages more.
 func (w *watch) lockedNow() (int64, error) {
 	if w.top == 0 {
 		return 0, nil
 	}
 	table, err := w.tables.Read()
-	return w.directMap(table), err
+	now := w.directMap(table)
+	if now > w.locked && now-w.locked <= lockedSlack {
+		now = w.locked
+	}
+	return now, err
 }
 
 // mapped sums up what code takes: areas that hold some, and executable areas
