@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"packtest/guest/oracle"
+	"packtest/guest/probe"
 	"packtest/guest/scenario/fleet"
 	"packtest/guest/wire"
 	"packtest/metric"
@@ -86,24 +87,25 @@ func directMap(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error
 
 // smallEntries returns how much of the direct map is in the smallest entries.
 func (env *Env) smallEntries() (int64, error) {
-	m, err := env.Kernel.Meminfo()
-	if err != nil {
-		return 0, err
-	}
-	list, err := env.Kernel.DirectMap(m)
+	list, err := env.directMap()
 	if err != nil {
 		return 0, err
 	}
 	return list[0].Bytes, nil
 }
 
-// largeEntries says whether the direct map has any entry larger than 4 KiB.
-func (env *Env) largeEntries() (bool, error) {
+// directMap reads the direct map by the size of its entries, the smallest first.
+func (env *Env) directMap() ([]probe.DirectMap, error) {
 	m, err := env.Kernel.Meminfo()
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	list, err := env.Kernel.DirectMap(m)
+	return env.Kernel.DirectMap(m)
+}
+
+// largeEntries says whether the direct map has any entry larger than 4 KiB.
+func (env *Env) largeEntries() (bool, error) {
+	list, err := env.directMap()
 	if err != nil {
 		return false, err
 	}
@@ -121,11 +123,7 @@ func (env *Env) largeEntries() (bool, error) {
 // reportDirectMap reports the direct map with n programs loaded. What the kernel
 // doesn't show is said at the first step.
 func (env *Env) reportDirectMap(n int, first, large bool) error {
-	m, err := env.Kernel.Meminfo()
-	if err != nil {
-		return err
-	}
-	list, err := env.Kernel.DirectMap(m)
+	list, err := env.directMap()
 	if err != nil {
 		return err
 	}
