@@ -63,9 +63,48 @@ func TestCompileError(t *testing.T) {
 			}
 		})
 	}
-	err := compileError(Cell{}, "/src", "gcc: fatal error: Killed signal terminated program cc1\n")
-	if fault.Of(err) != fault.Harness {
-		t.Errorf("a killed compiler: fault = %v", fault.Of(err))
+}
+
+// Whatever is killed, or gets no memory, is no fault of the kernel's, however make
+// ends; what a compiler quotes of a source file is no such word.
+func TestKilledTools(t *testing.T) {
+	for name, tc := range map[string]struct {
+		says string // make's words, to standard error
+		ends string // how it ends
+		want fault.Kind
+	}{
+		"compiler":          {"gcc: fatal error: Killed signal terminated program cc1\nmake: *** [Makefile:1: a.o] Error 1", "exit 2", fault.Harness},
+		"compiler's memory": {"cc1: out of memory allocating 65536 bytes after a total of 1 byte", "exit 2", fault.Harness},
+		"linker":            {"Killed\nmake[1]: *** [Makefile:1236: vmlinux] Error 137\nmake: *** [Makefile:1] Error 2", "exit 2", fault.Harness},
+		"linker's shell":    {"scripts/link-vmlinux.sh: line 65: 12345 Killed                  ${ld} x\nmake: *** [Makefile:1] Error 2", "exit 2", fault.Harness},
+		"linker's memory":   {"ld: final link failed: memory exhausted\nmake: *** [vmlinux] Error 1", "exit 2", fault.Harness},
+		"objtool":           {"make[2]: *** [scripts/Makefile.build:422: a.o] Error 137", "exit 2", fault.Harness},
+		"modpost":           {"make[1]: *** [scripts/Makefile.modpost:126: Module.symvers] Killed", "exit 2", fault.Harness},
+		"terminated":        {"make[1]: *** [a.o] Terminated", "exit 2", fault.Harness},
+		"shell":             {"/bin/sh: 1: Cannot fork\n/bin/sh: fork: Cannot allocate memory", "exit 2", fault.Harness},
+		"make itself":       {"", "kill -9 $$", fault.Harness},
+		"quoted":            {"a.c:3:1: error: no\n    3 | pr_err(\"Cannot allocate memory\");\nmake: *** [a.o] Error 1", "exit 2", fault.Kernel},
+		"error":             {"a.c:137:1: error: no\nmake: *** [Makefile:137: a.o] Error 1", "exit 2", fault.Kernel},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bin, words := t.TempDir(), filepath.Join(t.TempDir(), "words")
+			if err := os.WriteFile(words, []byte(tc.says+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(bin, "make"), []byte("#!/bin/sh\ncat "+words+" >&2\n"+tc.ends+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+			for _, inspect := range []*inspector{nil, {}} {
+				b := &builder{tree: &buildTree{dir: t.TempDir()}, inspect: inspect, opts: Options{Jobs: 1}, count: counter{now: time.Now, report: func(Progress) {}}}
+				if inspect != nil {
+					b.journal = &journal{}
+				}
+				if err := b.make(t.Context(), "bzImage"); fault.Of(err) != tc.want {
+					t.Errorf("inspected %v: fault = %v, want %v: %v", inspect != nil, fault.Of(err), tc.want, err)
+				}
+			}
+		})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"packtest/internal/fault"
+	"packtest/internal/proc"
 	"packtest/kernel/series"
 )
 
@@ -76,9 +77,27 @@ var (
 	symbolLine = regexp.MustCompile("(?m)undefined reference to `([^']+)'|ERROR: modpost: \"([^\"]+)\" .*undefined!")
 	// What make says about its own targets says nothing about the kernel.
 	makeNoise = regexp.MustCompile(`^(?:make(?:\[\d+\])?: |\s*$)`)
-	// The machine's fault, though a compiler says it.
-	killed = regexp.MustCompile(`Killed signal terminated program|virtual memory exhausted|Cannot allocate memory`)
+	// The machine's fault, though a tool, its shell or make says it: of a tool that
+	// was killed make tells the signal, or what a shell made of SIGKILL and SIGTERM.
+	// A line with a bar is the compiler's quotation of a source file.
+	killed = regexp.MustCompile(`(?m)^[^|\n]*(?:Killed signal terminated program|memory exhausted|out of memory allocating|Cannot allocate memory)|` +
+		`^(?:\S+: line \d+: *\d+ )?Killed\b|^make(?:\[\d+\])?: \*\*\* .*\] (?:Killed|Terminated|Error 137|Error 143)\b`)
 )
+
+// makeError says what it means that make, which said all this, failed: said is
+// what counts in it where the kernel is at fault.
+func (b *builder) makeError(exit *proc.ExitError, all, said string) error {
+	if exit.Result.Signaled || killed.MatchString(all) {
+		return fault.WithHint(fault.Harnessf("build %s: a tool was killed, or ran out of memory:\n%s", b.cell.name(), lastLines(all)), "under taskset -c 0,1 only two compilers run at once, which need less memory")
+	}
+	return compileError(b.cell, b.source, said)
+}
+
+// lastLines are the last lines of what make said.
+func lastLines(text string) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-20):], "\n")
+}
 
 // compileError makes a CompileError of what make wrote to standard error.
 func compileError(cell Cell, sourceDir, stderr string) error {
@@ -91,9 +110,6 @@ func compileError(cell Cell, sourceDir, stderr string) error {
 	output := strings.Join(kept, "")
 	if output == "" {
 		output = stderr
-	}
-	if killed.MatchString(output) {
-		return fault.WithHint(fault.Harnessf("build %s: a compiler ran out of memory:\n%s", cell.name(), output), "fewer jobs need less memory")
 	}
 	// Where the cache is, is the machine's business and nobody else's.
 	output = strings.ReplaceAll(output, sourceDir+"/", "")

@@ -136,7 +136,7 @@ func (b *builder) makeHeard(ctx context.Context, targets []string) error {
 		if err := b.journal.flush(); err != nil {
 			return err
 		}
-		return compileError(b.cell, b.source, b.journal.failure())
+		return b.makeError(exit, string(exit.Result.Stdout), b.journal.failure())
 	case err != nil:
 		return fmt.Errorf("build %s: %w", b.cell.name(), err)
 	}

@@ -107,11 +107,11 @@ func (b *builder) make(ctx context.Context, targets ...string) error {
 		return b.makeHeard(ctx, targets)
 	}
 	args := append(b.makeArgs("-j"+strconv.Itoa(b.opts.Jobs)), targets...)
-	res, err := proc.Run(ctx, proc.Cmd{Argv: args, Line: b.count.line, Orphaned: syscall.SIGTERM})
+	_, err := proc.Run(ctx, proc.Cmd{Argv: args, Line: b.count.line, Orphaned: syscall.SIGTERM})
 	var exit *proc.ExitError
 	switch {
 	case errors.As(err, &exit):
-		return compileError(b.cell, b.source, string(res.Stderr))
+		return b.makeError(exit, string(exit.Result.Stderr), string(exit.Result.Stderr))
 	case err != nil:
 		return fmt.Errorf("build %s: %w", b.cell.name(), err)
 	}
