@@ -58,3 +58,40 @@ func TestNothingDone(t *testing.T) {
 		t.Errorf("nothing done is %s: %s", v, why)
 	}
 }
+
+// What fails alike on both kernels is nobody's fault and was not carried out, be
+// it said of the scenario or told by values that are not there.
+func TestFailedAlike(t *testing.T) {
+	for _, metrics := range [][2]string{{"faults", "faults_injected"}, {"numa", "node_pages"}} {
+		scenario := metrics[0]
+		record := func() *results.Record {
+			r := evenRecord()
+			for _, arch := range []string{"s390x", "x86_64"} {
+				for _, v := range []string{"nopack", "pack"} {
+					r.Planned = append(r.Planned, results.Planned{Arch: arch, Variant: v, Scenario: scenario, Boots: 1})
+					r.Boots = append(r.Boots, results.Boot{Arch: arch, Variant: v, Number: 3, Scenarios: []string{scenario}, Ending: results.EndingDone})
+					r.Samples = append(r.Samples, results.Sample{Arch: arch, Variant: v, Scenario: scenario, Sample: metric.New(metrics[1], nil, 14)})
+				}
+			}
+			return r
+		}
+		wantVerdict(t, record(), results.Pass, "")
+		silent := record()
+		dropSamples(silent, "pack", metrics[1])
+		dropSamples(silent, "nopack", metrics[1])
+		wantVerdict(t, silent, results.HarnessFailed, metrics[1])
+
+		failed := func(variants ...string) *results.Record {
+			r := record()
+			for _, v := range variants {
+				r.Findings = append(r.Findings, results.Finding{Arch: "s390x", Variant: v, Scenario: scenario, Kind: results.ScenarioFailed,
+					Title: "the scenario could not be carried out", Evidence: "no such file"})
+			}
+			return r
+		}
+		wantVerdict(t, failed("nopack", "pack"), results.Inconclusive, "could not be carried out: no such file")
+		wantVerdict(t, failed("nopack"), results.Inconclusive, "nopack on s390x could not be carried out")
+		wantVerdict(t, failed("pack"), results.KernelFailed, "the scenario could not be carried out")
+		wantVerdict(t, failed("upstream"), results.Pass, "")
+	}
+}

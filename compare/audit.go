@@ -136,6 +136,13 @@ func AuditScenario(rec *results.Record, p results.Planned) []Problem {
 		}
 		return []Problem{{Arch: p.Arch, Variant: p.Variant, Fault: k, What: what}}
 	}
+	// Where it fails alike on two kernels neither is worse, and nothing is shown.
+	for _, f := range rec.Findings {
+		if f.Kind == results.ScenarioFailed && f.Arch == p.Arch && f.Variant == from && f.Scenario == p.Scenario {
+			return []Problem{{Arch: p.Arch, Variant: p.Variant, Fault: faults.Kernel,
+				What: fmt.Sprintf("%s of %s on %s could not be carried out: %s", p.Scenario, p.Variant, p.Arch, orElse(firstLine(f.Evidence), f.Title))}}
+		}
+	}
 	var list []Problem
 	for _, m := range undelivered(rec, p) {
 		list = append(list, Problem{Arch: p.Arch, Variant: p.Variant,
