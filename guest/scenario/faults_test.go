@@ -16,3 +16,23 @@ func TestHandlesCode(t *testing.T) {
 		}
 	}
 }
+
+// An injector that does nothing leaves a zero that looks like a figure.
+func TestIdleInjector(t *testing.T) {
+	for _, tc := range []struct {
+		site, operation string
+		injected        int
+		fails           bool
+	}{
+		{"slab", "load", 0, true},
+		{"slab", "load_large", 0, true},
+		{"slab", "load", 1, false},
+		{"slab", "run_xdp", 0, false}, // the dispatcher may have all it needs
+		{"pages", "load", 0, false},   // all of it may come from slabs
+		{"bpf_jit_binary_pack_alloc", "load", 0, false},
+	} {
+		if err := idle(tc.site, tc.operation, tc.injected); (err != nil) != tc.fails {
+			t.Errorf("%+v: %v", tc, err)
+		}
+	}
+}
