@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 
 	"golang.org/x/sync/errgroup"
@@ -29,12 +30,17 @@ const HistoryName = "history"
 const indexSchema = 1
 
 // History returns a summary of every run, oldest first, and what there is to say
-// about the index: it holds each record against its line by size and time of
+// about the index. A folder that holds another run's record, under a name of its
+// own, was put there by somebody and is left out. History holds each record against its line by size and time of
 // change, and reads those anew that have none.
 func (s *Store) History() (list []Summary, notes []string, err error) {
 	defer s.lockIndex()()
-	return s.history()
+	list, notes, err = s.history()
+	return slices.DeleteFunc(list, Summary.copied), notes, err
 }
+
+// copied tells whether the folder is none that a run made: its record is another's.
+func (s Summary) copied() bool { return s.Unreadable == "" && s.ID != s.Folder }
 
 // lockIndex keeps others from rewriting the index between its being read and
 // rewritten, until release is called: of two that do so at once, one would bring
@@ -51,7 +57,7 @@ func (s *Store) lockIndex() (release func()) {
 	return func() { f.Close() }
 }
 
-// history is History for whoever holds the index.
+// history is History for whoever holds the index, and leaves nothing out.
 func (s *Store) history() (list []Summary, notes []string, err error) {
 	known, spoilt := s.readIndex()
 	ids, err := s.IDs()

@@ -213,6 +213,32 @@ func TestRetain(t *testing.T) {
 
 // A line says that its run is gone before it is. What stays after all is told
 // as it is, and what goes never lacks a line.
+// A run's record that somebody put under another name, as the reference that
+// packtest carries, is no run of this store.
+func TestCopyIsNoRun(t *testing.T) {
+	s := NewStore(t.TempDir())
+	put(t, s, "20260101-000000", reference(t))
+	put(t, s, "20260102-000000", reference(t))
+	for _, name := range []string{"a-copy", "reference"} { // before and after the others
+		if err := os.CopyFS(s.Dir(name), os.DirFS(s.Dir("20260101-000000"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // from the records, and from the index
+		list, _, err := s.History()
+		if want := "20260101-000000 20260102-000000"; err != nil || folders(list) != want {
+			t.Errorf("the history has %q, %v", folders(list), err)
+		}
+	}
+	gone, err := s.Retain(Keep{Runs: 1})
+	if err != nil || folders(gone) != "20260101-000000" {
+		t.Errorf("removed %q, %v", folders(gone), err)
+	}
+	if _, err := s.Load("reference"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRetainCutShort(t *testing.T) {
 	fill := func(t *testing.T) (*Store, []string) {
 		s := NewStore(t.TempDir())
@@ -339,6 +365,7 @@ func BenchmarkHistory(b *testing.B) {
 	list := []Summary{line}
 	for i := range 1000 {
 		line.Folder = fmt.Sprintf("run-%04d", i)
+		line.ID = line.Folder
 		list = append(list, line)
 		if err := os.MkdirAll(s.Dir(line.Folder), 0o755); err != nil {
 			b.Fatal(err)

@@ -59,7 +59,7 @@ const removing = ".removed-"
 // Retain removes the folders of the runs that are not to be kept, and tells
 // which. Their lines stay in the history, so that trends go on. A run that is
 // in use, that "latest" points to, or whose record can't be read is never
-// removed.
+// removed, nor is a folder that holds another run's record.
 func (s *Store) Retain(k Keep) (removed []Summary, err error) {
 	s.sweep()
 	if k.Runs == 0 && k.Since.IsZero() {
@@ -81,7 +81,7 @@ func (s *Store) Retain(k Keep) (removed []Summary, err error) {
 	left := 0
 	for i := len(list) - 1; i >= 0; i-- {
 		sum := &list[i]
-		if sum.Removed || sum.Unreadable != "" {
+		if sum.Removed || sum.Unreadable != "" || sum.copied() {
 			continue
 		}
 		left++
