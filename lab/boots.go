@@ -19,6 +19,7 @@ import (
 	"packtest/guest/wire"
 	"packtest/initramfs"
 	"packtest/internal/fault"
+	"packtest/kconfigs"
 	"packtest/plan"
 	"packtest/results"
 	"packtest/vm"
@@ -296,7 +297,18 @@ func (r *run) machine(c *cell, accel, initrd, dir string) vm.Machine {
 	return vm.Machine{
 		Arch: c.arch, Kernel: c.kernel.Boot, SystemMap: c.kernel.SystemMap, Initrd: initrd, Cmdline: Cmdline(),
 		Nodes: r.plan.Nodes(c.arch), CPUs: r.plan.VM.CPUs, MemoryMiB: r.plan.VM.MemoryMiB, Accel: accel, Dir: dir,
+		Limits: vm.Limits{Boot: bootLimit(r.plan.Config)},
 	}
+}
+
+// bootLimit is how long a kernel of a configuration may take to its guest's first
+// word, on a machine with hardware help; 0 is vm's own limit. KASAN and lockdep
+// make a boot several times as long.
+func bootLimit(config string) time.Duration {
+	if slices.ContainsFunc(kconfigs.Fragments("", config), func(name string) bool { return name == "memory.config" }) {
+		return 18 * time.Second
+	}
+	return 0
 }
 
 // Cmdline returns the kernel parameters of boots that measure.

@@ -17,6 +17,7 @@ import (
 	"packtest/initramfs"
 	"packtest/internal/cache"
 	"packtest/internal/fault"
+	"packtest/kconfigs"
 	"packtest/kernel/build"
 	"packtest/metric"
 	"packtest/plan"
@@ -366,6 +367,15 @@ func TestFinishNeverFlattersAFailure(t *testing.T) {
 		rec, err := r.finish(tc.cause)
 		if rec.Verdict != tc.want || !errors.Is(err, tc.cause) {
 			t.Errorf("cause %v: verdict %s (%s), err %v", tc.cause, rec.Verdict, rec.Why, err)
+		}
+	}
+}
+
+// What KASAN slows down may take longer to boot.
+func TestBootLimit(t *testing.T) {
+	for _, config := range kconfigs.Configs() {
+		if slow := config == "debug" || config == "faults"; slow != (bootLimit(config) > 0) {
+			t.Errorf("%s: %s", config, bootLimit(config))
 		}
 	}
 }

@@ -28,9 +28,11 @@ const accelKind = "accel"
 //
 // A /dev/kvm that can be opened proves little: on a machine whose KVM is itself
 // emulated in part, firmware runs and the kernel then crawls. So what counts is
-// that probe boots and its guest says a word in time. The answer is remembered
-// in c for this processor, host kernel and QEMU; a no is asked again if the user
-// insists on kvm, and is then an error.
+// that probe boots and its guest says a word in a third of the time that is its
+// limit otherwise, so that the boots which follow have some to spare. The answer
+// is remembered in c for this processor, host kernel and QEMU; a no is asked again
+// if the user insists on kvm, and is then an error. What a busy or full host kept
+// from an answer is not remembered.
 func DetectAccel(ctx context.Context, c *cache.Cache, want, arch string, probe Machine) (accel, why string, err error) {
 	d := detector{cache: c, devKVM: "/dev/kvm", hostArch: hostArch(), identity: identity, boot: bootsUnderKVM}
 	return d.detect(ctx, want, arch, probe)
@@ -43,14 +45,17 @@ type detector struct {
 	hostArch string
 	// identity names the host as far as KVM is concerned.
 	identity func(ctx context.Context, arch string) (string, error)
-	// boot returns why KVM doesn't work, or "" if it does.
-	boot func(ctx context.Context, probe Machine) (string, error)
+	// boot returns why KVM doesn't work, or "" if it does, and whether the next
+	// boot would come to the same.
+	boot func(ctx context.Context, probe Machine) (trouble string, sure bool, err error)
 }
 
 // kvmAnswer is what is remembered.
 type kvmAnswer struct {
 	Works bool   `json:"works"`
 	Why   string `json:"why"`
+	// unsure is set if the host was kept from an answer.
+	unsure bool
 }
 
 func (d *detector) detect(ctx context.Context, want, arch string, probe Machine) (string, string, error) {
@@ -67,6 +72,8 @@ func (d *detector) detect(ctx context.Context, want, arch string, probe Machine)
 		return "", "", fmt.Errorf("find an accelerator for %s: %w", arch, err)
 	case a.Works:
 		return KVM, a.Why, nil
+	case want == KVM && a.unsure:
+		return "", "", fault.Harnessf("whether KVM works for %s here can't be told: %s", arch, a.Why)
 	case want == KVM:
 		return "", "", fault.WithHint(fault.Inputf("KVM does not work for %s here: %s", arch, a.Why),
 			"leave the accelerator to packtest (auto), or ask for tcg")
@@ -87,18 +94,24 @@ func (d *detector) ask(ctx context.Context, insist bool, arch string, probe Mach
 	if err != nil {
 		return kvmAnswer{}, err
 	}
-	key := cache.Key(arch, id)
+	key := cache.Key("2", arch, id)
 	if a, ok := d.remembered(key); ok && (a.Works || !insist) {
 		a.Why += " (remembered)"
 		return a, nil
 	}
-	trouble, err := d.boot(ctx, probe)
+	trouble, sure, err := d.boot(ctx, probe)
+	if err == nil && !sure {
+		trouble, sure, err = d.boot(ctx, probe)
+	}
 	if err != nil {
 		return kvmAnswer{}, err
 	}
-	a := kvmAnswer{Works: trouble == "", Why: "a guest booted under KVM"}
+	a := kvmAnswer{Works: trouble == "", Why: "a guest booted under KVM", unsure: !sure}
 	if !a.Works {
 		a.Why = "KVM opens but is of no use: " + trouble
+	}
+	if !sure {
+		return a, nil
 	}
 	return a, d.remember(key, a)
 }
@@ -157,16 +170,16 @@ func identity(ctx context.Context, arch string) (string, error) {
 	return strings.Join(append(id, string(kernel), qemu), "\n"), nil
 }
 
-// bootsUnderKVM boots probe and waits for its guest's first word. With hardware
-// help that takes a second; what takes ten times as long helps nobody.
-func bootsUnderKVM(ctx context.Context, probe Machine) (string, error) {
+// bootsUnderKVM boots probe and waits for its guest's first word.
+func bootsUnderKVM(ctx context.Context, probe Machine) (trouble string, sure bool, err error) {
 	dir, err := os.MkdirTemp("", "packtest-kvm-")
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	defer os.RemoveAll(dir)
+	limit := probe.Limits.effective(KVM).Boot / 3
 	probe.Accel, probe.Deterministic, probe.Dir = KVM, false, dir
-	probe.Limits = Limits{Boot: 10 * time.Second, Silence: 10 * time.Second, Total: 15 * time.Second,
+	probe.Limits = Limits{Boot: limit, Silence: limit, Total: 2 * limit,
 		LastWords: 100 * time.Millisecond, Settle: time.Millisecond, Grace: 10 * time.Second}
 	o, err := Run(ctx, probe, func(ctx context.Context, port io.ReadWriter) error {
 		_, err := io.ReadFull(port, make([]byte, 1))
@@ -174,21 +187,32 @@ func bootsUnderKVM(ctx context.Context, probe Machine) (string, error) {
 	})
 	switch {
 	case ctx.Err() != nil:
-		return "", context.Cause(ctx)
+		return "", false, context.Cause(ctx)
 	case errors.Is(err, errStart):
 		// QEMU itself says what it has against this KVM.
 		why, _, _ := strings.Cut(err.Error(), "\n")
-		return why, nil
+		return why, !passing(why), nil
 	case err != nil:
-		return "", err
+		return "", false, err
 	case o.Ending == Interrupted:
-		return "", o.Err()
-	case o.Ending == Panic, o.Ending == GuestExit:
-		// The kernel got far enough to fail by itself, so KVM is of use. What is
-		// wrong with the kernel is not asked here.
-		return "", nil
-	case o.Ending != Done:
-		return o.Err().Error(), nil
+		return "", false, o.Err()
 	}
-	return "", nil
+	return verdictOnKVM(o)
+}
+
+// passing tells whether QEMU did not start for want of what it may get another day:
+// memory, or the processor's help that another hypervisor has.
+func passing(why string) bool {
+	return strings.Contains(why, "Cannot allocate memory") || strings.Contains(why, "resource busy")
+}
+
+// verdictOnKVM is what it says of KVM how the probe's boot ended.
+func verdictOnKVM(o *Outcome) (trouble string, sure bool, err error) {
+	switch o.Ending {
+	case Done, Panic, GuestExit:
+		// A kernel that fails by itself got far enough: KVM is of use. What is wrong
+		// with the kernel is not asked here.
+		return "", true, nil
+	}
+	return o.Err().Error(), o.Ending.Fault() == fault.Kernel, nil
 }

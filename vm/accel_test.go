@@ -23,11 +23,13 @@ func TestDetectAccel(t *testing.T) {
 	}
 	const (
 		works = ""
-		crawl = "no-boot: not a word within 10s"
+		crawl = "no-boot: not a word within 2s"
+		busy  = "host-busy: not a word within 2s"
 	)
 	type step struct {
 		want, arch string
 		trouble    string // what the boot would show
+		unsure     bool   // and whether it would be the host's
 		err        error  // what the boot would fail with
 		accel, why string
 		fails      string
@@ -60,6 +62,12 @@ func TestDetectAccel(t *testing.T) {
 			{want: "kvm", arch: "x86_64", trouble: works, accel: "kvm", why: "booted", boots: 3},
 			{want: "auto", arch: "x86_64", trouble: crawl, accel: "kvm", why: "remembered", boots: 3},
 		}},
+		{"a busy host is asked twice, and its no is not remembered", dev, []step{
+			{want: "auto", arch: "x86_64", trouble: busy, unsure: true, accel: "tcg", why: "of no use: host-busy", boots: 2},
+			{want: "kvm", arch: "x86_64", trouble: busy, unsure: true, fails: "can't be told", kind: fault.Harness, boots: 4},
+			{want: "auto", arch: "x86_64", trouble: works, accel: "kvm", why: "booted", boots: 5},
+			{want: "auto", arch: "x86_64", trouble: busy, unsure: true, accel: "kvm", why: "remembered", boots: 5},
+		}},
 		{"an interruption is no answer", dev, []step{
 			{want: "auto", arch: "x86_64", err: context.Canceled, fails: "canceled", kind: fault.Interrupted, boots: 1},
 			{want: "auto", arch: "x86_64", trouble: works, accel: "kvm", why: "booted", boots: 2},
@@ -75,7 +83,7 @@ func TestDetectAccel(t *testing.T) {
 			for i, s := range tc.steps {
 				d := detector{cache: c, devKVM: tc.dev, hostArch: "x86_64",
 					identity: func(context.Context, string) (string, error) { return "this host", nil },
-					boot:     func(context.Context, Machine) (string, error) { boots++; return s.trouble, s.err },
+					boot:     func(context.Context, Machine) (string, bool, error) { boots++; return s.trouble, !s.unsure, s.err },
 				}
 				accel, why, err := d.detect(t.Context(), s.want, s.arch, Machine{})
 				if s.fails != "" {
@@ -90,6 +98,31 @@ func TestDetectAccel(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Only what the next boot would come to as well says anything of KVM.
+func TestVerdictOnKVM(t *testing.T) {
+	for ending, want := range map[Ending]struct{ works, sure bool }{
+		Done: {true, true}, Panic: {true, true}, GuestExit: {true, true},
+		NoBoot: {false, true}, Hang: {false, true}, Timeout: {false, true},
+		HostBusy: {}, QEMUDied: {}, DiskFull: {}, BadTalk: {},
+	} {
+		trouble, sure, err := verdictOnKVM(&Outcome{Ending: ending})
+		if err != nil || (trouble == "") != want.works || sure != want.sure {
+			t.Errorf("%s: %q, sure %v, %v; want %+v", ending, trouble, sure, err, want)
+		}
+	}
+	for why, want := range map[string]bool{
+		"start QEMU: cannot set up guest memory 'pc.ram': Cannot allocate memory": true,
+		"start QEMU: ioctl(KVM_CREATE_VM) failed: 16 Device or resource busy":     true,
+		"start QEMU: qemu-system-x86_64: error: failed to set MSR 0x10a to 0x69":  false,
+		"start QEMU: Could not access KVM kernel module: Permission denied":       false,
+		"start QEMU: qemu-system-x86_64: -accel kvm: invalid accelerator kvm":     false,
+	} {
+		if passing(why) != want {
+			t.Errorf("%s: passing %v", why, !want)
+		}
 	}
 }
 
