@@ -24,8 +24,9 @@ import (
 )
 
 // TestTraced boots this program twice with a job of its own, and wants the same
-// trace, byte for byte, and of the windows that the guest tells of. That what is
-// in it makes sense is for whoever joins the two to say.
+// trace, byte for byte, and of the windows that the guest tells of: under the
+// installed QEMU, and under the QEMU 10 that was unpacked where PACKTEST_QEMU10
+// says. That what is in it makes sense is for whoever joins the two to say.
 func TestTraced(t *testing.T) {
 	need.Long(t)
 	job := wire.Job{Scenarios: []wire.ScenarioSpec{{Name: "itlb", Programs: 96, Hot: 48, Rounds: 3, Steps: []int{16, 128}, Seed: 1}}}
@@ -47,35 +48,59 @@ func TestTraced(t *testing.T) {
 			need.QEMU(t, arch)
 			kernel := vmtest.Kernel(t, arch)
 			initrd := vmtest.Init(t, arch, "packtest/cmd/packguest", initramfs.File{Path: wire.JobFile, Source: jobFile, Mode: 0o644})
-			var traces [2][]byte
-			for i := range traces {
-				out := filepath.Join(t.TempDir(), "trace")
-				var windows []wire.Window
-				o, err := vm.Run(t.Context(), vm.Machine{Arch: arch, Kernel: kernel, Initrd: initrd, Dir: t.TempDir(),
-					Cmdline: []string{"norandmaps", "mitigations=off"}, Deterministic: true, Plugin: p.Option(out, "test"),
-					Limits: vm.Limits{Boot: 30 * time.Second, Silence: 30 * time.Second},
-				}, func(ctx context.Context, port io.ReadWriter) (err error) {
-					windows, err = hearWindows(port, job)
-					return err
-				})
-				if err != nil {
-					t.Fatal(err)
+			twice := func(t *testing.T) {
+				var traces [2][]byte
+				for i := range traces {
+					out := filepath.Join(t.TempDir(), "trace")
+					var windows []wire.Window
+					o, err := vm.Run(t.Context(), vm.Machine{Arch: arch, Kernel: kernel, Initrd: initrd, Dir: t.TempDir(),
+						Cmdline: []string{"norandmaps", "mitigations=off"}, Deterministic: true, Plugin: p.Option(out, "test"),
+						Limits: vm.Limits{Boot: 30 * time.Second, Silence: 30 * time.Second},
+					}, func(ctx context.Context, port io.ReadWriter) (err error) {
+						windows, err = hearWindows(port, job)
+						return err
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if o.Ending != vm.Done {
+						t.Fatalf("%s: %s", o.Ending, o.Detail)
+					}
+					if traces[i], err = os.ReadFile(out); err != nil {
+						t.Fatal(err)
+					}
+					if err := sameWindows(traces[i], windows, arch); err != nil {
+						t.Fatal(err)
+					}
 				}
-				if o.Ending != vm.Done {
-					t.Fatalf("%s: %s", o.Ending, o.Detail)
+				if !bytes.Equal(traces[0], traces[1]) {
+					t.Errorf("two boots give two traces, of %d and %d bytes", len(traces[0]), len(traces[1]))
 				}
-				if traces[i], err = os.ReadFile(out); err != nil {
-					t.Fatal(err)
-				}
-				if err := sameWindows(traces[i], windows, arch); err != nil {
-					t.Fatal(err)
-				}
+				t.Logf("%d bytes, twice", len(traces[0]))
 			}
-			if !bytes.Equal(traces[0], traces[1]) {
-				t.Errorf("two boots give two traces, of %d and %d bytes", len(traces[0]), len(traces[1]))
-			}
+			t.Run("installed", twice)
+			t.Run("qemu10", func(t *testing.T) {
+				dir := os.Getenv("PACKTEST_QEMU10")
+				if dir == "" {
+					t.Skip("PACKTEST_QEMU10 names no folder with an unpacked QEMU 10")
+				}
+				preferQEMU(t, arch, dir)
+				twice(t)
+			})
 		})
 	}
+}
+
+// preferQEMU puts a QEMU that was unpacked in dir before the installed one, and
+// keeps it away from that one's modules and firmware.
+func preferQEMU(t *testing.T, arch, dir string) {
+	bin := t.TempDir()
+	script := fmt.Sprintf("#!/bin/sh\nexport QEMU_MODULE_DIR=%[1]s/usr/lib/x86_64-linux-gnu/qemu\n"+
+		"exec %[1]s/usr/bin/qemu-system-%[2]s -L %[1]s/usr/share/qemu -L %[1]s/usr/share/seabios \"$@\"\n", dir, arch)
+	if err := os.WriteFile(filepath.Join(bin, "qemu-system-"+arch), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 }
 
 // hearWindows is the host's side of the conversation. It returns the windows
