@@ -55,6 +55,9 @@ func (b *builder) makeArgs(args ...string) []string {
 
 // run checks out, configures and compiles.
 func (b *builder) run(ctx context.Context, config string) error {
+	if err := b.distrust(ctx); err != nil {
+		return err
+	}
 	b.incremental = len(b.tree.Commits) > 0
 	resumed := b.tree.Unfinished
 	b.opts.Progress(Progress{ETA: -1, What: "source"})
@@ -99,6 +102,34 @@ func (b *builder) run(ctx context.Context, config string) error {
 		return err
 	}
 	return b.tree.end(b.cell.Commit)
+}
+
+// distrust empties a build tree in which make would not know what to do: one of
+// commits that are gone (git has collected what their owner left), and one with
+// files from the future, beside which whatever changed looks old.
+func (b *builder) distrust(ctx context.Context) error {
+	gone := slices.ContainsFunc(b.tree.Commits, func(commit string) bool { return !b.cell.Base.Git().Has(ctx, commit) })
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	last, err := b.tree.newest()
+	if err != nil {
+		return err
+	}
+	var why string
+	switch {
+	case gone:
+		why = "what was built before is no longer in git"
+	case !last.Before(time.Now()):
+		why = "the machine's clock was put back since the last build"
+	default:
+		return nil
+	}
+	b.opts.Say(fmt.Sprintf("%s: %s: everything is compiled anew", b.cell.name(), why))
+	if err := b.tree.empty(); err != nil {
+		return err
+	}
+	return b.listen()
 }
 
 // make runs make and counts objects. What the compiler finds is a *CompileError.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"packtest/internal/cache"
 	"packtest/kernel/source"
@@ -55,13 +56,9 @@ func openTree(c *cache.Cache, cell Cell, suffix string) (*buildTree, error) {
 	}
 	if err != nil {
 		// Without knowing what is in it, a build tree is worthless.
-		if err := os.RemoveAll(t.dir); err != nil {
-			return nil, fmt.Errorf("empty the build tree: %w", err)
+		if err := t.empty(); err != nil {
+			return nil, err
 		}
-		if err := os.RemoveAll(t.said); err != nil {
-			return nil, fmt.Errorf("empty the build tree: %w", err)
-		}
-		*t = buildTree{top: t.top, dir: t.dir, state: t.state, said: t.said}
 	}
 	if err := os.MkdirAll(t.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the build tree: %w", err)
@@ -70,6 +67,38 @@ func openTree(c *cache.Cache, cell Cell, suffix string) (*buildTree, error) {
 		return t, source.NeedSpace(t.dir, buildSpace)
 	}
 	return t, nil
+}
+
+// empty makes the tree one in which nothing was ever built.
+func (t *buildTree) empty() error {
+	for _, path := range []string{t.dir, t.said, t.state} {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("empty the build tree: %w", err)
+		}
+	}
+	*t = buildTree{top: t.top, dir: t.dir, state: t.state, said: t.said}
+	if err := os.MkdirAll(t.dir, 0o755); err != nil {
+		return fmt.Errorf("make the build tree: %w", err)
+	}
+	return nil
+}
+
+// newest is the time of the last change of any file in the tree.
+func (t *buildTree) newest() (last time.Time, err error) {
+	err = filepath.WalkDir(t.dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.ModTime().After(last) {
+			last = info.ModTime()
+		}
+		return err
+	})
+	if err != nil {
+		return last, fmt.Errorf("look how old the build tree is: %w", err)
+	}
+	return last, nil
 }
 
 // begin notes that commit's objects are about to get into the tree. If the last
