@@ -110,11 +110,17 @@ func Load(t Type, name string, code []byte) (int, error) {
 	attr := newLoadAttr(t, name, code)
 	fd, err := call(cmdProgLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	if err != nil {
-		return -1, fmt.Errorf("load %s program %s of %d instructions: %w%s", t, name, len(code)/instructionBytes, err,
-			verifierLog(&attr, unsafe.Pointer(&attr), unsafe.Sizeof(attr)))
+		return -1, &LoadError{fmt.Errorf("load %s program %s of %d instructions: %w%s", t, name, len(code)/instructionBytes, err,
+			verifierLog(&attr, unsafe.Pointer(&attr), unsafe.Sizeof(attr)))}
 	}
 	return fd, nil
 }
+
+// LoadError is a load that the kernel refused, with the error's number.
+type LoadError struct{ error }
+
+// Unwrap returns what went wrong.
+func (e *LoadError) Unwrap() error { return e.error }
 
 var license = [...]byte{'G', 'P', 'L', 0}
 

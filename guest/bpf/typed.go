@@ -89,7 +89,7 @@ func LoadTyped(t Type, name string, code []byte, typed Typed) (int, error) {
 		return fd, nil
 	}
 	log := verifierLog(&attr.loadAttr, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-	return -1, fmt.Errorf("load %s program %s: %w%s", t, name, err, log)
+	return -1, &LoadError{fmt.Errorf("load %s program %s: %w%s", t, name, err, log)}
 }
 
 // Kinds of types (Documentation/bpf/btf.rst).

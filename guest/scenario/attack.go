@@ -98,10 +98,17 @@ func (a *attack) load(p fleet.Program) error {
 	return nil
 }
 
-// refused reports that a load failed, if it was the kernel that had no way to
-// compile the program.
+// refused reports that a load failed, unless it may have been the verifier that
+// refused the program, which an older kernel's may, or what the process may have.
 func (env *Env) refused(err error) {
-	if errors.Is(err, errNoSupport) || errors.Is(err, unix.ENOMEM) {
+	var load *bpf.LoadError
+	var errno unix.Errno
+	if !errors.As(err, &load) || !errors.As(load, &errno) {
+		return
+	}
+	switch errno {
+	case unix.EINVAL, unix.EACCES, unix.E2BIG, unix.EPERM, unix.ENOSYS, unix.EMFILE, unix.ENFILE:
+	default:
 		env.Report.Finding(wire.Finding{Kind: "load-failed", Title: "the kernel can't load a program that it must take", Evidence: err.Error()})
 	}
 }

@@ -117,6 +117,8 @@ type crowd struct {
 	next    atomic.Int64 // number of the next program
 	loads   atomic.Int64
 	runs    atomic.Int64
+	// stayRuns are those of programs that stay.
+	stayRuns atomic.Int64
 
 	mu     sync.Mutex
 	wrong  []string
@@ -229,15 +231,21 @@ func (c *crowd) raceOne(ctx context.Context, r *rand.Rand, worker int) error {
 	return nil
 }
 
-// wait gives signs of life until done is closed.
+// wait gives signs of life until done is closed, as long as workers get on: two that
+// wait for each other are not to look alive because programs that stay are run.
 func (c *crowd) wait(done <-chan struct{}) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for last := int64(-1); ; {
 		select {
 		case <-done:
 			return
 		case <-tick.C:
+			now := c.loads.Load() + c.runs.Load() - c.stayRuns.Load()
+			if now <= last {
+				continue
+			}
+			last = now
 			c.a.env.Report.Progress(c.a.loads+int(c.loads.Load()), c.a.n, "programs loaded")
 		}
 	}
@@ -305,11 +313,13 @@ func (c *crowd) occupy(ctx context.Context, programs []program) error {
 			if ctx.Err() != nil {
 				return nil
 			}
+			c.stayRuns.Add(1)
 			if err := c.run(p, packet, ctxOut); err != nil {
 				return err
 			}
 		}
 		for _, s := range c.sockets {
+			c.stayRuns.Add(1)
 			if err := c.send(s); err != nil {
 				return err
 			}

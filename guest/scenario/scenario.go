@@ -87,10 +87,11 @@ type Env struct {
 	// held is what load leaves to drain if that comes next: loading a fleet
 	// takes longer than everything else.
 	held *workload
-	// jitCurrent and pageTable are the addresses of the kernel's bpf_jit_current
-	// and init_top_pgt, once symbolsRead, and 0 if it has no such symbol.
-	jitCurrent, pageTable uint64
-	symbolsRead           bool
+	// jitCurrent, pageTable and dispatcher are the addresses of the kernel's
+	// bpf_jit_current, init_top_pgt and dispatcherCall, once symbolsRead, and 0 if
+	// it has no such symbol.
+	jitCurrent, pageTable, dispatcher uint64
+	symbolsRead                       bool
 }
 
 // Defaults that a spec of zero asks for.

@@ -75,6 +75,9 @@ func (s *shapesAttack) crowdDispatcher(ctx context.Context) (err error) {
 	if err == nil && in < len(all) {
 		s.env.Report.Unmeasured("shape_runs", fmt.Sprintf("xdp_dispatcher: one with many programs; of %d programs %d came to run in %v", len(all), in, crowdWait))
 	}
+	if err == nil && in == len(all) {
+		_, err = s.dispatched(ctx, all...)
+	}
 	for _, p := range all {
 		if err == nil && in == len(all) {
 			err = s.answers(p, p.Answer)

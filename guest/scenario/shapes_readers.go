@@ -3,7 +3,6 @@
 package scenario
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"packtest/guest/bpf"
+	"packtest/guest/oracle"
 	"packtest/guest/probe"
 	"packtest/guest/wire"
 )
@@ -275,32 +275,30 @@ func removeProgram(_ context.Context, s *shapesAttack) (*removal, error) {
 const loopback = 1
 
 // attached loads an XDP program and puts it before loopback, which has the
-// kernel write a dispatcher, and returns where the program and that are.
-func (s *shapesAttack) attached() (link int, code, image uint64, err error) {
+// kernel write a dispatcher, and returns where that is: its page, and the half of
+// it that is in use.
+func (s *shapesAttack) attached(ctx context.Context) (link int, image, half uint64, err error) {
 	p, err := s.drawn(bpf.XDP, 300)
-	if err != nil {
-		return -1, 0, 0, err
-	}
-	in, err := bpf.ProgramInfo(p.fd)
 	if err != nil {
 		return -1, 0, 0, err
 	}
 	if link, err = bpf.AttachXDP(loopback, p.fd); err != nil {
 		return -1, 0, 0, err
 	}
-	symbols, err := s.env.Kernel.Symbols(func(name string) bool { return name == "bpf_dispatcher_xdp" })
-	for _, sym := range symbols {
-		if sym.Module == "bpf" {
-			return link, in.Functions[0].Address, sym.Address, nil
-		}
+	half, err = s.dispatched(ctx, p)
+	if err == nil {
+		image, err = s.dispatcherPage()
 	}
-	return -1, 0, 0, errors.Join(err, errors.New("an XDP program is attached, and there is no symbol of a dispatcher"), bpf.Close(link))
+	if err != nil {
+		return -1, 0, 0, errors.Join(err, bpf.Close(link))
+	}
+	return link, image, half, nil
 }
 
 // removeDispatcher takes the only XDP program away, after which nobody needs the
 // dispatcher.
-func removeDispatcher(_ context.Context, s *shapesAttack) (*removal, error) {
-	link, _, image, err := s.attached()
+func removeDispatcher(ctx context.Context, s *shapesAttack) (*removal, error) {
+	link, image, _, err := s.attached(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -316,36 +314,19 @@ func removeDispatcher(_ context.Context, s *shapesAttack) (*removal, error) {
 }
 
 // rewriteDispatcher has an XDP program come to one that is attached: the kernel
-// writes the dispatcher anew, beside that which is in use: the half of its page
-// that knows the attached program. On x86_64 it compares with the lower half of
-// the program's address (emit_bpf_dispatcher() in arch/x86/net/bpf_jit_comp.c).
-func rewriteDispatcher(_ context.Context, s *shapesAttack) (*removal, error) {
-	link, code, image, err := s.attached()
+// writes the dispatcher anew, beside that which is in use.
+func rewriteDispatcher(ctx context.Context, s *shapesAttack) (*removal, error) {
+	link, _, half, err := s.attached(ctx)
 	if err != nil {
 		return nil, err
 	}
-	fail := func(err error) (*removal, error) { return nil, errors.Join(err, bpf.Close(link)) }
-	page := make([]byte, probe.PageBytes)
-	if err := s.watch.core.ReadAt(page, image); err != nil {
-		return fail(err)
-	}
-	const half = probe.PageBytes / 2
-	start := 0
-	known := binary.LittleEndian.AppendUint32(nil, uint32(code))
-	low, high := bytes.Contains(page[:half], known), bytes.Contains(page[half:], known)
-	if high {
-		start = half
-	}
-	if low == high {
-		return fail(lack("which half of the dispatcher is in use can't be told"))
-	}
 	p, err := s.drawn(bpf.XDP, 300)
 	if err != nil {
-		return fail(err)
+		return nil, errors.Join(err, bpf.Close(link))
 	}
 	wrong := ""
 	return &removal{
-		what: "the XDP dispatcher got another program", start: image + uint64(start), end: image + uint64(start) + half,
+		what: "the XDP dispatcher got another program", start: half, end: half + oracle.DispatcherBytes,
 		begin: func() error {
 			// Only repeated runs go through the dispatcher.
 			got, err := bpf.TestRun(p.fd, make([]byte, p.Packet()), nil, 2)
