@@ -304,13 +304,9 @@ func TestTreeState(t *testing.T) {
 }
 
 func TestDependents(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{
-		".a.o.cmd":     "cmd_a.o := gcc -c /src/a.c\n\nsource_a.o := /src/a.c\n\ndeps_a.o := \\\n    $(wildcard include/config/X) \\\n  /src/include/h.h \\\n\n",
-		"sub/.b.o.cmd": "source_sub/b.o := /src/sub/b.c\n\ndeps_sub/b.o := \\\n  /src/include/h.h.h \\\n  /src/include/g.h \\\n",
-		".c.cmd":       "source_c := /src/include/h.h\n",
-	} {
-		p := filepath.Join(dir, name)
+	dir, source := t.TempDir(), t.TempDir()
+	put := func(p, text string) {
+		t.Helper()
 		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -318,8 +314,19 @@ func TestDependents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for files, want := range map[string]int{"": 0, "a.c": 1, "include/h.h": 1, "include/g.h": 1, "a.c include/g.h": 2, "none.c": 0} {
-		got, err := (&buildTree{dir: dir}).dependents("/src", strings.Fields(files))
+	for name, text := range map[string]string{
+		".a.o.cmd":     "cmd_a.o := gcc -c /src/a.c\n\nsource_a.o := /src/a.c\n\ndeps_a.o := \\\n    $(wildcard include/config/X) \\\n  /src/include/h.h \\\n\n",
+		"sub/.b.o.cmd": "source_sub/b.o := /src/sub/b.c\n\ndeps_sub/b.o := \\\n  /src/include/h.h.h \\\n  /src/include/g.h \\\n",
+		".gone.o.cmd":  "source_gone.o := /src/gone.c\n",
+		".c.cmd":       "source_c := /src/include/h.h\n",
+	} {
+		put(filepath.Join(dir, name), strings.ReplaceAll(text, "/src/", source+"/"))
+	}
+	for _, name := range []string{"a.c", "include/h.h", "include/g.h", "none.c"} {
+		put(filepath.Join(source, name), "")
+	}
+	for files, want := range map[string]int{"": 0, "a.c": 1, "include/h.h": 1, "include/g.h": 1, "a.c include/g.h": 2, "none.c": 0, "gone.c": 0} {
+		got, err := (&buildTree{dir: dir}).dependents(source, strings.Fields(files))
 		if err != nil || got != want {
 			t.Errorf("dependents(%s) = %d, %v, want %d", files, got, err, want)
 		}

@@ -18,12 +18,13 @@ import (
 	"packtest/kernel/source"
 )
 
-// toyMakefile makes an image of two source files as kbuild would.
+// toyMakefile makes an image of two source files as kbuild would, or nothing if
+// the build tree has a file called idle.
 const toyMakefile = `VERSION = 6
 PATCHLEVEL = 1
 allnoconfig prepare:
 	@touch $(O)/.config
-bzImage: $(O)/image
+bzImage: $(if $(wildcard $(O)/idle),,$(O)/image)
 $(O)/image: $(O)/a.o $(O)/b.o
 	cat $^ > $@
 $(O)/%.o: %.c
@@ -80,6 +81,11 @@ func TestDistrust(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "clock was put back", 2},
+		"make compiles nothing": {func(t *testing.T, tree *buildTree) {
+			if err := os.WriteFile(filepath.Join(tree.dir, "idle"), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}, "none of 1 objects", 2},
 		"the commit is gone": {func(t *testing.T, tree *buildTree) {
 			tree.Commits = []string{strings.Repeat("1", 40)}
 			if err := tree.save(); err != nil {

@@ -85,12 +85,12 @@ func (b *builder) run(ctx context.Context, config string) error {
 		return err
 	}
 	b.count = counter{now: time.Now, report: b.opts.Progress}
+	dependents := 0
 	if b.incremental && !resumed && !reconfigured {
-		n, err := b.tree.dependents(b.source, b.changed)
-		if err != nil {
+		if dependents, err = b.tree.dependents(b.source, b.changed); err != nil {
 			return err
 		}
-		b.count.begin(n)
+		b.count.begin(dependents)
 	} else {
 		// The dry run needs the tools that are built first.
 		if err := b.make(ctx, "prepare"); err != nil {
@@ -100,6 +100,13 @@ func (b *builder) run(ctx context.Context, config string) error {
 	}
 	if err := b.make(ctx, b.targets()...); err != nil {
 		return err
+	}
+	if dependents > 0 && b.count.done == 0 {
+		// Whatever kept make from it, this is the kernel that was there before.
+		if err := b.restart(fmt.Sprintf("make compiled none of %d objects whose source has changed", dependents)); err != nil {
+			return err
+		}
+		return b.run(ctx, config)
 	}
 	return b.tree.end(b.cell.Commit)
 }
@@ -125,7 +132,15 @@ func (b *builder) distrust(ctx context.Context) error {
 	default:
 		return nil
 	}
+	return b.restart(why)
+}
+
+// restart empties the build tree.
+func (b *builder) restart(why string) error {
 	b.opts.Say(fmt.Sprintf("%s: %s: everything is compiled anew", b.cell.name(), why))
+	if b.journal != nil && b.journal.out != nil {
+		b.journal.stop()
+	}
 	if err := b.tree.empty(); err != nil {
 		return err
 	}

@@ -135,12 +135,14 @@ func (t *buildTree) save() error {
 }
 
 // dependents counts the objects in the tree that were made from any of the
-// files of the source folder: what make will compile, but for the few that read
+// files of the source folder that are still there: what make will compile, but for the few that read
 // something generated from them.
 func (t *buildTree) dependents(source string, files []string) (int, error) {
 	wanted := map[string]bool{}
 	for _, f := range files {
-		wanted[filepath.Join(source, filepath.FromSlash(f))] = true
+		if path := filepath.Join(source, filepath.FromSlash(f)); exists(path) {
+			wanted[path] = true
+		}
 	}
 	n := 0
 	err := filepath.WalkDir(t.dir, func(p string, d fs.DirEntry, err error) error {
