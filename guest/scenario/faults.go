@@ -58,8 +58,10 @@ type site struct {
 // faults has every allocation fail that loading a program takes, one after the
 // other, until the load succeeds, and the same for running one through the
 // dispatcher and for a classic filter of an unprivileged user whose constants are
-// hidden. Then the functions that may be made to fail: those that write code, above all. Whatever fails,
-// nothing may be left behind, and the kernel has nothing to complain about.
+// hidden. Then the functions that may be made to fail: those that write code, above
+// all. That is done twice: when each of them has to have new executable memory,
+// and when there is room. Whatever fails, nothing may be left behind, and the
+// kernel has nothing to complain about.
 //
 // Samples: faults_injected for each site and operation; attack_loads, _runs, _looks.
 func faults(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
@@ -82,21 +84,37 @@ func faults(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
-	operations, err := f.operations()
-	if err != nil {
-		return err
+	sites := f.sites()
+	for _, prepare := range []func(context.Context) ([]operation, error){f.firstOperations, f.operations} {
+		operations, err := prepare(ctx)
+		if err != nil {
+			return err
+		}
+		if err := f.sweep(ctx, sites, operations); err != nil {
+			return err
+		}
+		a.set.close()
+		// What is still being freed must not count as what was there.
+		if _, err := a.reader.settle(ctx, a.before, nil); err != nil {
+			return err
+		}
 	}
-	for _, s := range f.sites() {
+	return a.finish(ctx)
+}
+
+// sweep injects faults into all operations at all sites.
+func (f *faultAttack) sweep(ctx context.Context, sites []site, operations []operation) error {
+	for _, s := range sites {
 		for _, op := range operations {
 			if err := f.inject(ctx, s, op); err != nil {
 				return fmt.Errorf("%s, %s: %w", s.name, op.name, err)
 			}
 		}
-		if err := a.watch.look(ctx); err != nil {
+		if err := f.watch.look(ctx); err != nil {
 			return err
 		}
 	}
-	return a.finish(ctx)
+	return nil
 }
 
 // faultAttack makes calls fail.
@@ -104,8 +122,6 @@ type faultAttack struct {
 	*attack
 	injector *probe.Faults
 	log      *complaints
-	// xdp is a program for the dispatcher, which stays.
-	xdp program
 	// classic is a classic filter, for an unprivileged user.
 	classic *classicOnce
 	seed    uint64
@@ -113,15 +129,8 @@ type faultAttack struct {
 
 func newFaultAttack(a *attack, injector *probe.Faults, seed uint64) (*faultAttack, error) {
 	f := &faultAttack{attack: a, injector: injector, seed: seed}
-	p, err := a.fleet.Of(bpf.XDP, 600, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.load(p); err != nil {
-		return nil, err
-	}
-	f.xdp = a.set.programs[0]
 	const constants = 20
+	var err error
 	if f.classic, err = newClassicOnce(a.newClassic(constants, rand.New(rand.NewPCG(seed, 1)).Uint32)); err != nil {
 		return nil, err
 	}
@@ -165,8 +174,16 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// operations prepares what is made to fail.
-func (f *faultAttack) operations() ([]operation, error) {
+// operations prepares what is made to fail where there is room for it: the XDP
+// program stays meanwhile, and the memory that it is in.
+func (f *faultAttack) operations(context.Context) ([]operation, error) {
+	xdp, err := f.fleet.Of(bpf.XDP, 600, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.load(xdp); err != nil {
+		return nil, err
+	}
 	small, err := f.fleet.Of(bpf.SocketFilter, 400, 1)
 	if err != nil {
 		return nil, err
@@ -185,18 +202,21 @@ func (f *faultAttack) operations() ([]operation, error) {
 	}
 	// The buffer of more than a few pages may be had in another way.
 	list = append(list, f.loading("load_large", longProgram(rand.New(rand.NewPCG(f.seed, 2)), 0, largeSteps)))
-	// Only repeated runs go through the dispatcher.
-	run := bpf.NewRunOnce(f.xdp.fd, make([]byte, f.xdp.Packet()), 2)
-	var answer uint32
-	list = append(list, operation{
-		name: "run_xdp",
-		call: func() (errno unix.Errno) { answer, errno = run.Call(); return errno },
-		check: func() (string, error) {
-			return differs("the XDP program", answer, f.xdp.Answer), nil
-		},
-		undo: func() {},
-	})
+	list = append(list, f.dispatching("run_xdp", f.set.programs[len(f.set.programs)-1]))
 	return append(list, operation{name: "classic", call: f.classic.call, check: f.classic.check, undo: f.classic.undo, blinded: true}), nil
+}
+
+// dispatching is the operation of running p through the dispatcher, which only
+// repeated runs go through.
+func (f *faultAttack) dispatching(name string, p program) operation {
+	run := bpf.NewRunOnce(p.fd, make([]byte, p.Packet()), 2)
+	var answer uint32
+	return operation{
+		name:  name,
+		call:  func() (errno unix.Errno) { answer, errno = run.Call(); return errno },
+		check: func() (string, error) { return differs("the XDP program", answer, p.Answer), nil },
+		undo:  func() {},
+	}
 }
 
 func differs(what string, got, want uint32) string {
