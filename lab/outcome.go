@@ -65,6 +65,12 @@ func (r *run) outcomeOf(b *boot, m vm.Machine, vo *vm.Outcome, tr *transcript, s
 	}
 	// Half a boot's figures prove nothing; its findings stand.
 	o.Boot.Fault = vo.Ending.Fault().String()
+	if vo.Ending == vm.BadTalk && tr.spoilt {
+		// Nothing on the way to the host spoils bytes, and a guest that began well
+		// says nothing wrong by itself. A kernel under which memory is overwritten
+		// does it once, and not the next time.
+		o.find(b, vo.Elapsed, join(b.names()), string(vm.BadTalk), "what the guest says is spoilt", vo.Detail, "")
+	}
 	if vo.Ending.Fault() != fault.Kernel {
 		o.harness = &fault.Error{Kind: vo.Ending.Fault(), Err: fmt.Errorf("%s: %s", vo.Ending, vo.Detail)}
 	} else if vo.Ending != vm.Panic || !fatal {

@@ -31,6 +31,9 @@ type transcript struct {
 	failed map[string]string
 	ended  map[string]bool
 	done   bool
+	// spoilt is set if the guest was the one that was booted, and then said what
+	// no such guest says.
+	spoilt bool
 	// since tells the time since the boot's start.
 	since func() time.Duration
 }
@@ -66,12 +69,15 @@ func newTranscript(since func() time.Duration) *transcript {
 //
 // A guest that isn't what was built, says something out of turn, or leaves out
 // a scenario is an error: its figures would prove nothing.
-func (t *transcript) talk(ctx context.Context, port io.ReadWriter, job wire.Job, want expectation, heard func(wire.Message)) error {
+func (t *transcript) talk(ctx context.Context, port io.ReadWriter, job wire.Job, want expectation, heard func(wire.Message)) (err error) {
 	r, w := wire.NewReader(port), wire.NewWriter(port)
-	running := ""
+	running, met, broken := "", false, false
+	defer func() { t.spoilt = err != nil && met && !broken }()
 	for !t.done {
 		m, err := r.Read()
 		if err != nil {
+			var frame *wire.FrameError
+			broken = ctx.Err() != nil || !errors.As(err, &frame)
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -93,6 +99,7 @@ func (t *transcript) talk(ctx context.Context, port io.ReadWriter, job wire.Job,
 			if err := w.Write(wire.Message{Type: wire.TypeJob, Job: &job}); err != nil {
 				return err
 			}
+			met = true
 		case wire.TypeBegin:
 			if running != "" || t.ended[m.Scenario] {
 				return fmt.Errorf("the guest began %s out of turn", m.Scenario)

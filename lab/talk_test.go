@@ -98,6 +98,10 @@ func TestTalk(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("err = %v, want %q", err, tc.err)
 			}
+			// Another guest, and a talk that breaks off, are the harness's.
+			if want := tc.hello.Hello != nil && len(tc.rest) > 0 && tc.err != "fell silent"; tr.spoilt != want {
+				t.Errorf("spoilt %v, want %v", tr.spoilt, want)
+			}
 		})
 	}
 }
