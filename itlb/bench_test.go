@@ -3,10 +3,12 @@
 package itlb
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -78,13 +80,26 @@ func traces() map[string][]trace.Event {
 	return map[string][]trace.Event{"mix": mix(1 << 20), "sweep129": sweep(129, 8000), "sweep144": sweep(144, 7200)}
 }
 
+// timed returns the geometries that the simulator is timed with: the presets, and
+// first a set-associative one without a second level.
+func timed(t testing.TB) []Geometry {
+	t.Helper()
+	presets, err := Presets("x86_64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append([]Geometry{small(16, 8)}, presets...)
+}
+
 // TestNoAllocation: once a trace's pages are known, nothing is allocated.
 func TestNoAllocation(t *testing.T) {
 	for name, list := range traces() {
 		bank := NewBank(flat(t, 1<<20))
-		for _, policy := range []Policy{LRU, TreePLRU} {
-			if _, err := bank.Model(small(16, 8), policy, Full, nil); err != nil {
-				t.Fatal(err)
+		for _, g := range timed(t) {
+			for _, policy := range []Policy{LRU, TreePLRU} {
+				if _, err := bank.Model(g, policy, Full, nil); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		feed := func() {
@@ -103,37 +118,57 @@ func TestNoAllocation(t *testing.T) {
 // take, on one core.
 const fastEnough = 50e6
 
-// BenchmarkSimulator is the speed of one set-associative geometry: the best of
-// some rounds by the thread's own clock, since whatever else the machine does
-// can only add to it.
+// BenchmarkSimulator is the speed of one geometry: the best of some rounds by the
+// thread's own clock, since whatever else the machine does can only add to it.
 func BenchmarkSimulator(b *testing.B) {
-	for name, list := range traces() {
-		for _, policy := range []Policy{LRU, TreePLRU} {
-			b.Run(name+"/"+string(policy), func(b *testing.B) {
-				bank := NewBank(flat(b, 1<<20))
-				if _, err := bank.Model(small(16, 8), policy, Ignored, nil); err != nil {
-					b.Fatal(err)
+	all := traces()
+	for i, g := range timed(b) {
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			for _, policy := range []Policy{LRU, TreePLRU} {
+				plain := i == 0
+				if plain || policy == g.known() {
+					b.Run(g.Name+"/"+name+"/"+string(policy), func(b *testing.B) { timeSimulator(b, g, policy, all[name], plain) })
 				}
-				runtime.LockOSThread()
-				defer runtime.UnlockOSThread()
-				best := time.Duration(math.MaxInt64)
-				for b.Loop() {
-					for range 10 {
-						start := threadTime(b)
-						if err := bank.Feed(list); err != nil {
-							b.Fatal(err)
-						}
-						best = min(best, threadTime(b)-start)
-					}
-				}
-				rate := float64(len(list)) / best.Seconds()
-				b.ReportMetric(0, "ns/op")
-				b.ReportMetric(rate, "events/s")
-				if os.Getenv("PACKTEST_BENCH") == "1" && rate < fastEnough {
-					b.Errorf("%.0f events a second, want at least %.0f", rate, fastEnough)
-				}
-			})
+			}
 		}
+	}
+}
+
+// timeSimulator reports events a second and allocations an event; of the plain
+// geometry it demands that they be enough, and none.
+func timeSimulator(b *testing.B, g Geometry, policy Policy, list []trace.Event, plain bool) {
+	bank := NewBank(flat(b, 1<<20))
+	if _, err := bank.Model(g, policy, Ignored, nil); err != nil {
+		b.Fatal(err)
+	}
+	feed := func() {
+		if err := bank.Feed(list); err != nil {
+			b.Fatal(err)
+		}
+	}
+	feed()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	best, fed := time.Duration(math.MaxInt64), 0
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for b.Loop() {
+		for range 10 {
+			start := threadTime(b)
+			feed()
+			best = min(best, threadTime(b)-start)
+			fed += len(list)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	rate := float64(len(list)) / best.Seconds()
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(rate, "events/s")
+	// Rounded, since the runtime allocates a few times for its own ends.
+	allocations := math.Round(1e4*float64(after.Mallocs-before.Mallocs)/float64(fed)) / 1e4
+	b.ReportMetric(allocations, "allocs/event")
+	if os.Getenv("PACKTEST_BENCH") == "1" && plain && (rate < fastEnough || allocations > 0) {
+		b.Errorf("%.0f events a second with %g allocations each, want at least %.0f with none", rate, allocations, fastEnough)
 	}
 }
 

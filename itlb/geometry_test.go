@@ -3,6 +3,7 @@
 package itlb
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -11,23 +12,22 @@ import (
 	"packtest/itlb/trace"
 )
 
+// Each preset is what docs/itlb.md says of it.
 func TestPresets(t *testing.T) {
-	want := map[string]int{ // entries for small pages in the first level
-		"skylake-sp": 128, "ice-lake-sp": 128, "golden-cove": 256, "zen2": 64, "zen4": 64,
+	want := map[string]string{
+		"skylake-sp":  "tree-plru 4k 16x8 large 1x8, with data any 128x12 xor",
+		"ice-lake-sp": "4k 16x8 large 1x16, with data any 128x16",
+		"golden-cove": "4k 32x8 large 4x8, with data any 128x16",
+		"zen2":        "any 1x64, any 64x8",
+		"zen4":        "coalescing any 1x64, any 64x8",
 	}
 	list, err := Presets("x86_64")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, g := range list {
-		n := 0
-		for _, a := range g.L1.Arrays {
-			if a.takes(false) {
-				n += a.Sets * a.Ways
-			}
-		}
-		if n != want[g.Name] {
-			t.Errorf("%s: %d entries, not %d", g.Name, n, want[g.Name])
+		if got := inWords(g); got != want[g.Name] {
+			t.Errorf("%s: %s, not %s", g.Name, got, want[g.Name])
 		}
 		delete(want, g.Name)
 		for _, p := range []Policy{LRU, TreePLRU} {
@@ -42,6 +42,29 @@ func TestPresets(t *testing.T) {
 	if list, err := Presets("s390x"); err != nil || len(list) > 0 {
 		t.Errorf("s390x has %v, %v", list, err)
 	}
+}
+
+func inWords(g Geometry) string {
+	level := func(l Level, words ...string) string {
+		if l.WithData {
+			words = append(words, "with data")
+		}
+		if l.Policy != "" {
+			words = append(words, string(l.Policy))
+		}
+		for _, a := range l.Arrays {
+			words = append(words, fmt.Sprintf("%s %dx%d", a.Pages, a.Sets, a.Ways))
+			if a.Index != "" {
+				words = append(words, a.Index)
+			}
+		}
+		return strings.Join(words, " ")
+	}
+	l1 := level(g.L1)
+	if g.Coalesce {
+		l1 = level(g.L1, "coalescing")
+	}
+	return l1 + ", " + level(g.L2)
 }
 
 func TestGeometryRefused(t *testing.T) {
