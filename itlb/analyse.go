@@ -274,6 +274,34 @@ func (r *Result) ProgramMisses(m *Model, lap Lap) []ProgramCount {
 	return byProgram(r.bank, m.misses[lap])
 }
 
+// ProgramsMissing returns how many of the programs that ran have a page on which
+// a model missed in the warm rounds.
+func (r *Result) ProgramsMissing(m *Model) int {
+	return r.bank.programsOn(func(id int) bool { return m.misses[Warm][id] > 0 })
+}
+
+// ProgramsMissingAt returns the same for a fully associative LRU TLB of so many
+// entries, if c has one set.
+func (r *Result) ProgramsMissingAt(c *Curve, entries int) int {
+	return r.bank.programsOn(func(id int) bool { return c.farthest[Warm][id] > entries })
+}
+
+// programsOn counts the programs that ran and have code on one of those pages.
+func (b *Bank) programsOn(pages func(id int) bool) int {
+	programs := map[uint32]bool{}
+	for id, page := range b.list {
+		if !pages(id) {
+			continue
+		}
+		for _, im := range b.pages.images[page] {
+			if im.Hot {
+				programs[im.ID] = true
+			}
+		}
+	}
+	return len(programs)
+}
+
 func byProgram[N uint32 | uint64](b *Bank, counts []N) []ProgramCount {
 	sums := map[uint32]ProgramCount{}
 	for id, n := range counts {

@@ -140,6 +140,13 @@ func TestAnalyse(t *testing.T) {
 			{"itlb_model_misses_per_kiloinstruction", zen("mapping=as-is lap=warm"), 20},
 			{"itlb_model_walks_per_run", zen("mapping=as-is lap=warm part=all"), 0},
 			{"itlb_model_walks_per_run", zen("mapping=as-is lap=cold part=all"), 1.02},
+			{"itlb_model_programs_missing", zen("mapping=as-is"), 100},
+			{"itlb_model_programs_missing", zen("mapping=what-if-2m"), 0},
+			{"itlb_model_programs_missing", "geometry=zen4 policy=lru bound=full mapping=as-is", 0},
+			// In a circle of 102 pages with the same two between any two of the others, a
+			// page of BPF code is at distance 102.
+			{"itlb_model_capacity_programs_missing", "entries=96 bound=ignored mapping=as-is", 100},
+			{"itlb_model_capacity_programs_missing", "entries=128 bound=ignored mapping=as-is", 0},
 			{"itlb_model_misses_per_run", zen("mapping=what-if-2m lap=warm part=bpf"), 0},
 			{"itlb_model_misses_per_run", zen("mapping=what-if-2m lap=cold part=bpf"), 0.01},
 			// 100 contiguous pages are 25 groups of four.
@@ -156,6 +163,9 @@ func TestAnalyse(t *testing.T) {
 			{"itlb_model_misses_per_run", zen("mapping=as-is lap=cold part=bpf"), 0.1},
 			{"itlb_model_misses_per_run", zen("mapping=what-if-2m lap=cold part=bpf"), 0.01},
 			{"itlb_model_capacity_misses_per_run", "entries=8 part=bpf bound=ignored mapping=as-is", 0.1},
+			// A page that ten programs share is missed by the first of them alone.
+			{"itlb_model_capacity_programs_missing", "entries=8 bound=ignored mapping=as-is", 100},
+			{"itlb_model_capacity_programs_missing", "entries=16 bound=ignored mapping=as-is", 0},
 		}},
 		"ten programs to a page, under a large leaf": {perPage(10, 2<<20), []want{
 			{"itlb_trace_pages", "part=bpf", 10},
@@ -167,6 +177,8 @@ func TestAnalyse(t *testing.T) {
 			{"itlb_model_misses_per_run", zen("mapping=as-is lap=cold part=bpf"), 0.01},
 			{"itlb_model_misses_per_run", zen("mapping=what-if-4k lap=cold part=bpf"), 0.1},
 			{"itlb_model_misses_per_run", zen("mapping=what-if-4k lap=cold part=all"), 0.12},
+			// Pages as if of 4 KiB can share entries, too: ten in a row are in three.
+			{"itlb_model_misses_per_run", "geometry=zen4 policy=lru bound=full mapping=what-if-4k lap=cold part=bpf", 0.03},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -282,6 +294,10 @@ func TestPrograms(t *testing.T) {
 	}
 	if got, want := programs[90], (ProgramCount{ID: 100, Own: 4}); got != want {
 		t.Errorf("the program alone on its page: %+v, not %+v", got, want)
+	}
+	// Eight entries are too few for ten pages in a circle: every program's page is missed.
+	if got := r.ProgramsMissingAt(r.Curves[0], 8); got != 91 {
+		t.Errorf("%d programs miss", got)
 	}
 	cold := r.ProgramMisses(r.Models[0], Cold)
 	if got, want := cold[0], (ProgramCount{ID: 1, Shared: 1}); got != want {

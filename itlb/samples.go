@@ -27,6 +27,8 @@ func Samples(r *Result) []metric.Sample {
 	}
 	for _, c := range r.Curves {
 		for _, n := range SweepEntries() {
+			s.add("itlb_model_capacity_programs_missing", float64(r.ProgramsMissingAt(c, n)),
+				"bound", string(c.Bound), "mapping", c.Mapping, "entries", strconv.Itoa(n))
 			s.split("itlb_model_capacity_misses_per_run", perRun(r, Warm), func(p Part) uint64 { return c.Misses(Warm, p, n) },
 				"bound", string(c.Bound), "mapping", c.Mapping, "entries", strconv.Itoa(n))
 		}
@@ -81,6 +83,7 @@ func (s *sampler) leaves(part string, l Leaves) {
 
 func (s *sampler) model(r *Result, m *Model) {
 	labels := []string{"geometry", m.Geometry.Name, "policy", string(m.Policy), "bound", string(m.Bound), "mapping", m.Mapping}
+	s.add("itlb_model_programs_missing", float64(r.ProgramsMissing(m)), labels...)
 	for _, lap := range []Lap{Cold, Warm} {
 		labels := append(labels, "lap", lap.String())
 		misses := func(p Part) uint64 { return m.Misses(lap, p) }

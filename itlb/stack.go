@@ -2,7 +2,10 @@
 
 package itlb
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // stack is one LRU stack in the sense of Mattson, Gecsei, Slutz and Traiger
 // ("Evaluation techniques for storage hierarchies", IBM Systems Journal 9/2,
@@ -147,9 +150,14 @@ type Curve struct {
 	stacks [][]stack // by CPU and set
 	// distances counts accesses by lap, part and distance; 0 is infinite.
 	distances [laps][parts][]uint64
+	// farthest is the greatest distance of an access to each page, by lap.
+	farthest [laps][]int
 }
 
 func (c *Curve) run(batch []access, lap Lap, part []Part) {
+	for i := range laps {
+		c.farthest[i] = grow(c.farthest[i], len(part))
+	}
 	for _, a := range batch {
 		for int(a.cpu) >= len(c.stacks) {
 			c.stacks = append(c.stacks, make([]stack, c.Sets))
@@ -165,6 +173,10 @@ func (c *Curve) run(batch []access, lap Lap, part []Part) {
 				*h = grow(*h, 2*d+1)
 			}
 			(*h)[d]++
+			if d == 0 {
+				d = math.MaxInt
+			}
+			c.farthest[lap][a.page] = max(c.farthest[lap][a.page], d)
 		case opFlush:
 			c.flush(stacks, a)
 		case opLap:

@@ -188,7 +188,7 @@ func sweeps(s metric.Sample) bool {
 	case "itlb_model_capacity_misses_per_run":
 		n, err := strconv.Atoi(s.Labels["entries"])
 		return err == nil && n >= 64 && n <= 1024 && n&(n-1) == 0
-	case "itlb_model_misses_per_kiloinstruction", "itlb_model_walks_per_run":
+	case "itlb_model_misses_per_kiloinstruction", "itlb_model_walks_per_run", "itlb_model_programs_missing", "itlb_model_capacity_programs_missing":
 		return false
 	}
 	return true

@@ -4,7 +4,6 @@ package report
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,8 @@ const (
 	traceTransitions = "itlb_trace_transitions_per_run"
 	modelMisses      = "itlb_model_misses_per_run"
 	modelCapacity    = "itlb_model_capacity_misses_per_run"
+	modelPrograms    = "itlb_model_programs_missing"
+	capacityPrograms = "itlb_model_capacity_programs_missing"
 	pmuPrefix        = "itlb_pmu_"
 	asIs             = "as-is"
 )
@@ -238,158 +239,6 @@ func (t *itlbArch) counted() Block {
 		}
 	}
 	return table
-}
-
-// modelled is the table of simulated misses in the same windows.
-func (t *itlbArch) modelled() Block {
-	hot := t.hotOf(t.small)
-	cols := t.columns()
-	table := Table{Caption: fmt.Sprintf("%s, model: L1 iTLB misses on BPF code per program run, once warm; the same windows", t.arch), Columns: []Column{{Title: "TLB"}}}
-	for _, c := range cols {
-		table.Columns = append(table.Columns, Column{Title: c.String(), Detail: t.aside(c)})
-	}
-	for _, k := range t.models() {
-		for _, form := range forms() {
-			row := Row{Cells: []Cell{{Text: k.name() + suffix(form)}}, Detail: !k.brief || form != byTestRun}
-			found := false
-			for _, c := range cols {
-				cell := Cell{Text: ""}
-				if x, ok := t.model(k, c, t.small, hot, form); ok {
-					cell, found = Cell{Text: misses(x)}, true
-				}
-				row.Cells = append(row.Cells, cell)
-			}
-			if found {
-				table.Rows = append(table.Rows, row)
-			}
-		}
-	}
-	return table
-}
-
-// simulated is one simulated TLB: a geometry with its policy, or a fully
-// associative LRU one of so many entries.
-type simulated struct {
-	geometry, policy, entries string
-	brief                     bool
-}
-
-func (k simulated) name() string {
-	if k.entries != "" {
-		return k.entries + " entries, fully assoc."
-	}
-	return k.geometry + ", " + k.policy
-}
-
-// models lists the geometries that were simulated, each once, those of the sweep
-// as the ones to show in brief; where none is known it lists capacities.
-func (t *itlbArch) models() []simulated {
-	swept := map[string]bool{}
-	for _, v := range pick(t.list, modelMisses, "loaded", t.large) {
-		swept[v.labels["geometry"]+"\x00"+v.labels["policy"]] = t.large != t.small
-	}
-	var list []simulated
-	seen := map[string]bool{}
-	for _, v := range pick(t.list, modelMisses) {
-		key := v.labels["geometry"] + "\x00" + v.labels["policy"]
-		if !seen[key] {
-			seen[key] = true
-			list = append(list, simulated{geometry: v.labels["geometry"], policy: v.labels["policy"], brief: swept[key]})
-		}
-	}
-	if len(list) > 0 {
-		return list
-	}
-	for _, n := range []string{"64", "128", "256", "512"} {
-		list = append(list, simulated{entries: n, brief: true})
-	}
-	return list
-}
-
-// model returns the warm misses on BPF code per run, with flushes that were not
-// seen whole taken for none.
-func (t *itlbArch) model(k simulated, c column, loaded, hot, form string) (float64, bool) {
-	want := []string{"loaded", loaded, "hot", hot, "form", form, "part", "bpf", "bound", "ignored", "mapping", c.mapping}
-	metric := modelMisses
-	if k.entries != "" {
-		metric = modelCapacity
-		want = append(want, "entries", k.entries)
-	} else {
-		want = append(want, "geometry", k.geometry, "policy", k.policy, "lap", "warm")
-	}
-	x, ok := t.index[itlbKey(metric, c.variant, want)]
-	return x, ok
-}
-
-func misses(x float64) string {
-	text, _ := amount(missesUnit, x)
-	return text
-}
-
-// missesUnit is the unit of modelled misses; amount knows it.
-const missesUnit = "misses/run"
-
-// againstHot plots misses against how many programs are hot.
-func (t *itlbArch) againstHot() []Block {
-	var blocks []Block
-	if t.large == t.small {
-		return nil
-	}
-	models := slices.DeleteFunc(t.models(), func(k simulated) bool { return !k.brief })
-	brief := max(0, slices.IndexFunc(models, func(k simulated) bool { return k.geometry == "skylake-sp" || k.entries == "128" }))
-	for i, k := range models {
-		p := Plot{Title: fmt.Sprintf("%s, model %s: misses on BPF code per run, hot programs of %s", t.arch, k.name(), t.large),
-			XLabel: "hot programs", YLabel: "misses per run", YUnit: missesUnit, LogX: true, Detail: i != brief}
-		for _, c := range t.columns() {
-			s := Series{Name: c.String(), Detail: t.aside(c)}
-			for _, hot := range t.hots() {
-				if y, ok := t.model(k, c, t.large, strconv.Itoa(hot), byTestRun); ok {
-					s.X, s.Y = append(s.X, float64(hot)), append(s.Y, y)
-				}
-			}
-			if len(s.X) > 0 {
-				p.Series = append(p.Series, s)
-			}
-		}
-		if len(p.Series) > 0 {
-			blocks = append(blocks, p)
-		}
-	}
-	return blocks
-}
-
-// hots lists the numbers of hot programs in the sweep.
-func (t *itlbArch) hots() []int {
-	seen := map[int]bool{}
-	for _, v := range pick(t.list, tracePages, "loaded", t.large, "form", "test_run") {
-		if n, err := strconv.Atoi(v.labels["hot"]); err == nil {
-			seen[n] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(seen))
-}
-
-// againstCapacity plots misses against the size of a fully associative TLB, in
-// the windows of which every size is known.
-func (t *itlbArch) againstCapacity() []Block {
-	hot := t.hotOf(t.small)
-	p := Plot{Title: fmt.Sprintf("%s, model: misses on BPF code per run, against entries of a fully associative LRU TLB; %s hot of %s programs", t.arch, hot, t.small),
-		XLabel: "entries", YLabel: "misses per run", YUnit: missesUnit, LogX: true, Detail: true}
-	for _, c := range t.columns() {
-		s := Series{Name: c.String()}
-		for _, x := range pick(t.list, modelCapacity, "loaded", t.small, "hot", hot, "form", "test_run", "part", "bpf", "bound", "ignored", "mapping", c.mapping) {
-			if n, err := strconv.ParseFloat(x.labels["entries"], 64); err == nil && x.variant == c.variant {
-				s.X, s.Y = append(s.X, n), append(s.Y, x.value)
-			}
-		}
-		if len(s.X) > 0 {
-			p.Series = append(p.Series, s)
-		}
-	}
-	if len(p.Series) == 0 {
-		return nil
-	}
-	return []Block{p}
 }
 
 // measured is the table of what a PMU counted, or says why there is none.

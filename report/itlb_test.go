@@ -32,6 +32,14 @@ func TestITLBTables(t *testing.T) {
 			labels[label] = other
 			add(variant, modelMisses, 999, labels)
 		}
+		delete(want, "lap")
+		delete(want, "part")
+		add(variant, modelPrograms, value+50, want)
+		for label, other := range map[string]string{"policy": "plru", "bound": "flushed"} {
+			labels := maps.Clone(want)
+			labels[label] = other
+			add(variant, modelPrograms, 888, labels)
+		}
 	}
 	rec.Normalise()
 	var out strings.Builder
@@ -54,7 +62,9 @@ func TestITLBTables(t *testing.T) {
 TLB entries for BPF code | 47 | 43 | 
 pages of kernel code | 27 | 23 | 
 skylake-sp, lru | 7.00 | 3.00 | 
+  programs with such a page | 57 | 53 | 
 skylake-sp, plru | 999.00 | 999.00 | 
+  programs with such a page | 888 | 888 | 
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
