@@ -221,23 +221,13 @@ const (
 // await waits until read returns what is wanted, and returns what it last did. It
 // doesn't wait for what was told before.
 func (w *watch) await(ctx context.Context, want int64, told string, read func() (int64, error)) (int64, error) {
-	p := newPatience(settleLimit)
-	var least []int64
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		now, err := read()
-		if err != nil || now == want || p.lost(wait) || w.told[told] {
-			return now, err
-		}
-		if went(&least, now) {
-			p.renew()
-		}
-		w.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
-		select {
-		case <-ctx.Done():
-			return now, ctx.Err()
-		case <-time.After(wait):
-		}
-	}
+	var now int64
+	var l least
+	_, err := w.env.awaitFreed(ctx, settleLimit, time.Second, func() (_ progress, err error) {
+		now, err = read()
+		return l.progress(now == want || w.told[told], now), err
+	})
+	return now, err
 }
 
 // executable returns how many bytes of vmalloc areas can be executed, not

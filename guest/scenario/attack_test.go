@@ -123,15 +123,3 @@ func TestPace(t *testing.T) {
 		t.Errorf("too little was freed to compare: %v, %v", h.samples, h.unmeasured)
 	}
 }
-
-func TestWent(t *testing.T) {
-	var least []int64
-	for i, tc := range []struct {
-		a, b int64
-		want bool
-	}{{9, 5, true}, {9, 5, false}, {8, 7, true}, {9, 6, false}, {8, 4, true}, {9, 5, false}, {8, 4, false}} {
-		if got := went(&least, tc.a, tc.b); got != tc.want {
-			t.Errorf("step %d: %v after %v", i, got, least)
-		}
-	}
-}

@@ -198,25 +198,22 @@ func (a *attack) thin(ctx context.Context, pace *pace, g int, r *rand.Rand) erro
 	}
 	// Until the charge has fallen and stays: then all of them are gone.
 	last, since := before, start
-	for deadline := time.Now().Add(freeing); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	came, err := a.env.awaitFreed(ctx, freeing, time.Millisecond, func() (progress, error) {
 		now, err := a.reader.charged()
-		if err != nil {
-			return err
-		}
-		if now != last {
+		switch {
+		case now != last:
 			last, since = now, a.env.Now()
+			return nearer, err
+		case last < before && a.env.since(since) > 100*time.Millisecond:
+			return there, err
 		}
-		if last < before && a.env.since(since) > 100*time.Millisecond {
-			pace.free(since.Sub(start), freed)
-			return nil
-		}
-		a.env.Report.Progress(a.loads, 0, "programs loaded") // a sign of life
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
+		return still, err
+	})
 	// It is for the end of the scenario to say that nothing came back.
-	return nil
+	if came {
+		pace.free(since.Sub(start), freed)
+	}
+	return err
 }
 
 // pace compares how fast programs are loaded and freed at the end with how fast

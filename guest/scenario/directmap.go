@@ -55,7 +55,11 @@ func directMap(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error
 		_, err := r.settle(ctx, before, nil)
 		return err
 	}
-	defer func() { err = errors.Join(err, free()) }()
+	defer func() {
+		if e := free(); err == nil {
+			err = e
+		}
+	}()
 	large, err := env.largeEntries()
 	if err != nil {
 		return err

@@ -42,12 +42,17 @@ func drain(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 	w.set.close()
 	if w.reader.noCharge == nil {
 		// The charge is given back last, and costs the least to look at.
-		if err := w.awaitCharge(ctx); err != nil {
+		came, err := w.awaitCharge(ctx)
+		if err != nil {
 			return err
 		}
 		spent := env.since(start)
-		env.Report.Sample(metric.New("free_time_per_program", nil, float64(spent.Nanoseconds())/float64(n)))
-		if slowFree(n, w.set.spent, spent) {
+		if came {
+			env.Report.Sample(metric.New("free_time_per_program", nil, float64(spent.Nanoseconds())/float64(n)))
+		} else {
+			env.Report.Unmeasured("free_time_per_program", "the charge for JIT memory never came back to what it was")
+		}
+		if came && slowFree(n, w.set.spent, spent) {
 			env.Report.Finding(wire.Finding{Kind: "slow-free", Title: "programs are freed more slowly than they were loaded",
 				Evidence: fmt.Sprintf("%d programs were loaded in %v and freed in %v", n, w.set.spent.Round(time.Millisecond), spent.Round(time.Millisecond))})
 		}
@@ -94,26 +99,14 @@ func loadedWorkload(ctx context.Context, env *Env, spec wire.ScenarioSpec) (*wor
 	return w, nil
 }
 
-// awaitCharge waits, at most settleLimit after its last change, until bpf_jit_current is what it was
-// before the load.
-func (w *workload) awaitCharge(ctx context.Context) error {
-	const pause = time.Millisecond
-	p := newPatience(settleLimit)
-	for least := []int64(nil); !p.lost(pause); {
+// awaitCharge waits until bpf_jit_current is what it was before the load, and says
+// whether it became that. It looks often: the time that it takes is measured.
+func (w *workload) awaitCharge(ctx context.Context) (came bool, err error) {
+	var l least
+	return w.env.awaitFreed(ctx, settleLimit, time.Millisecond, func() (progress, error) {
 		v, err := w.reader.charged()
-		if err != nil || v <= w.before.charged {
-			return err
-		}
-		if went(&least, v) {
-			p.renew()
-		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("wait for the kernel to free programs: %w", err)
-		}
-		w.env.Report.Progress(0, w.n, "waiting for the kernel to free programs") // a sign of life
-		time.Sleep(pause)
-	}
-	return nil
+		return l.progress(v <= w.before.charged, v), err
+	})
 }
 
 // judge reports what is left.

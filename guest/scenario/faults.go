@@ -422,22 +422,13 @@ func (f *faultAttack) await(ctx context.Context, wanted func(steadyState) bool) 
 		// It may be lost for good.
 		limit = settleAgain
 	}
-	p := newPatience(limit)
-	var least []int64
-	for wait := time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
-		now, err := f.count()
-		if err != nil || wanted(now) || p.lost(wait) {
-			return now, err
-		}
-		if went(&least, now.charged, now.programs) {
-			p.renew()
-		}
-		f.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
-		if ctx.Err() != nil {
-			return now, ctx.Err()
-		}
-		time.Sleep(wait)
-	}
+	var now steadyState
+	var l least
+	_, err := f.env.awaitFreed(ctx, limit, 200*time.Millisecond, func() (_ progress, err error) {
+		now, err = f.count()
+		return l.progress(wanted(now), now.charged, now.programs), err
+	})
+	return now, err
 }
 
 // compare holds the state against what it was, when what is freed is freed, and

@@ -5,8 +5,6 @@ package scenario
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"time"
 
 	"packtest/guest/bpf"
@@ -139,15 +137,6 @@ func areasSince(before, now []probe.Area, held map[uint64]bool) int64 {
 	return sum
 }
 
-// settleLimit bounds the wait for the kernel's work queues, counted from the last
-// time that something was freed. Freeing a thousand programs takes a second
-// under emulation, and much longer on a busy host.
-const settleLimit = 30 * time.Second
-
-// settleAgain is that limit once it was reached: what did not come back in
-// thirty seconds is lost, and every step that follows would wait for it.
-const settleAgain = 2 * time.Second
-
 // settle waits until the kernel has given back what was freed: no more programs
 // than before, bpf_jit_current no higher, and none of the areas that held code
 // left. It returns what it last saw, also if that is too much: then the time
@@ -157,48 +146,16 @@ func (r *reader) settle(ctx context.Context, before figures, held map[uint64]boo
 	if r.waitedInVain {
 		limit = settleAgain
 	}
-	p := newPatience(limit)
-	var least []int64
-	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		now, err := r.read()
-		if err != nil {
-			return now, err
-		}
-		r.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
+	var now figures
+	var l least
+	came, err := r.env.awaitFreed(ctx, limit, 100*time.Millisecond, func() (_ progress, err error) {
+		now, err = r.read()
 		areas := areasSince(before.areas, now.areas, held)
 		done := now.programs <= before.programs && now.charged <= before.charged && areas == 0
-		if went(&least, int64(now.programs), now.charged, areas) {
-			p.renew()
-		}
-		if done {
-			return now, nil
-		}
-		if p.lost(wait) {
-			r.waitedInVain = true
-			return now, nil
-		}
-		select {
-		case <-ctx.Done():
-			return now, fmt.Errorf("wait for the kernel to free programs: %w", ctx.Err())
-		case <-time.After(wait):
-		}
-	}
-}
-
-// went says whether one of the figures is less than it ever was, which least
-// remembers.
-func went(least *[]int64, now ...int64) bool {
-	if *least == nil {
-		*least = slices.Clone(now)
-		return true
-	}
-	less := false
-	for i, v := range now {
-		if v < (*least)[i] {
-			(*least)[i], less = v, true
-		}
-	}
-	return less
+		return l.progress(done, int64(now.programs), now.charged, areas), err
+	})
+	r.waitedInVain = r.waitedInVain || !came
+	return now, err
 }
 
 // heldBy returns the beginnings of the areas that hold code of programs.

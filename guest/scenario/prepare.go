@@ -14,6 +14,9 @@ import (
 
 // prepare makes the kernel take many programs and show where their code is.
 func (env *Env) prepare(programs int) error {
+	if env.tooSlow() {
+		return errTooSlow
+	}
 	for _, s := range []struct{ name, value string }{
 		// Blinding would rewrite every constant; hiding would leave nothing to read.
 		{"net.core.bpf_jit_harden", "0"},

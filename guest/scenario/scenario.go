@@ -84,6 +84,9 @@ type Env struct {
 	Loads int
 	// Next is the scenario that comes right after this one, "" if none does.
 	Next string
+	// overdue is how much longer than usual this boot's waits for freed programs
+	// took together.
+	overdue time.Duration
 	// held is what load leaves to drain if that comes next: loading a fleet
 	// takes longer than everything else.
 	held *workload

@@ -127,13 +127,14 @@ const fleetPacket = 100
 // awaitCrowd waits until every program has run, and returns how many have. Those
 // that have make way for those that are still to come.
 func (s *shapesAttack) awaitCrowd(ctx context.Context, counts *bpf.Array, threads []atomic.Int32) (int, error) {
-	p, most, low := newPatience(crowdWait), 0, map[int]bool{}
-	for {
+	n, low := 0, map[int]bool{}
+	_, err := s.env.await(ctx, newPatience(crowdWait), "waiting for programs to be in the dispatcher", 2*time.Millisecond, func() (progress, error) {
 		b, err := counts.Read()
 		if err != nil {
-			return 0, err
+			return still, err
 		}
-		n := 0
+		was := n
+		n = 0
 		for at := 0; at < len(b); at += 8 {
 			if binary.NativeEndian.Uint64(b[at:]) == 0 {
 				continue
@@ -142,23 +143,17 @@ func (s *shapesAttack) awaitCrowd(ctx context.Context, counts *bpf.Array, thread
 			if !low[at] {
 				low[at] = true
 				if err := unix.Setpriority(unix.PRIO_PROCESS, int(threads[at/8].Load()), 19); err != nil {
-					return 0, fmt.Errorf("lower a thread's priority: %w", err)
+					return still, fmt.Errorf("lower a thread's priority: %w", err)
 				}
 			}
 		}
-		if n > most {
-			most = n
-			p.renew()
+		switch {
+		case n == len(b)/8:
+			return there, nil
+		case n > was:
+			return nearer, nil
 		}
-		const wait = 2 * time.Millisecond
-		if n == len(b)/8 || p.lost(wait) {
-			return n, nil
-		}
-		s.env.Report.Progress(n, len(b)/8, "programs in the dispatcher")
-		select {
-		case <-ctx.Done():
-			return n, ctx.Err()
-		case <-time.After(wait):
-		}
-	}
+		return still, nil
+	})
+	return n, err
 }

@@ -36,27 +36,22 @@ func (s *shapesAttack) dispatched(ctx context.Context, list ...program) (uint64,
 		}
 		starts = append(starts, in.Functions[0].Address)
 	}
-	p := newPatience(crowdWait)
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		code, err := s.dispatcher()
-		if err != nil {
-			return 0, err
+	var code oracle.Span
+	var unknown []wire.Finding
+	_, err := s.env.await(ctx, newPatience(crowdWait), "waiting for programs to be in the dispatcher", time.Second, func() (_ progress, err error) {
+		if code, err = s.dispatcher(); err != nil {
+			return still, err
 		}
-		unknown := oracle.Dispatched(code, starts)
-		if len(unknown) == 0 {
-			return code.Start, nil
+		if unknown = oracle.Dispatched(code, starts); len(unknown) == 0 || !s.watch.news(unknown) {
+			return there, nil
 		}
-		if !s.watch.news(unknown) || p.lost(wait) {
-			s.watch.report(unknown)
-			return 0, lack("XDP programs are not called through the dispatcher")
-		}
-		s.env.Report.Progress(0, 1, "waiting for programs to come into the dispatcher") // a sign of life
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(wait):
-		}
+		return still, nil
+	})
+	if err == nil && len(unknown) > 0 {
+		s.watch.report(unknown)
+		err = lack("XDP programs are not called through the dispatcher")
 	}
+	return code.Start, err
 }
 
 // dispatcher reads the code that calls of XDP programs go to.

@@ -4,6 +4,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -118,26 +119,20 @@ func (s *shapesAttack) vmalloc(ctx context.Context, limit int64) (int64, error) 
 	if _, err := s.reader.settle(ctx, s.before, nil); err != nil {
 		return 0, err
 	}
-	p := newPatience(settleLimit)
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+	var used int64
+	var l least
+	_, err := s.env.awaitFreed(ctx, settleLimit, time.Second, func() (progress, error) {
 		m, err := s.env.Kernel.Meminfo()
 		if err != nil {
-			return 0, err
+			return still, err
 		}
-		used, ok := m["VmallocUsed"]
-		if !ok {
-			return 0, fmt.Errorf("/proc/meminfo has no VmallocUsed")
+		var ok bool
+		if used, ok = m["VmallocUsed"]; !ok {
+			return still, errors.New("/proc/meminfo has no VmallocUsed")
 		}
-		if limit == 0 || used <= limit || p.lost(wait) {
-			return used, nil
-		}
-		s.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(wait):
-		}
-	}
+		return l.progress(limit == 0 || used <= limit, used), nil
+	})
+	return used, err
 }
 
 // unreturned holds if large programs took nothing with them that counts.

@@ -32,6 +32,9 @@ func soak(ctx context.Context, env *Env, spec wire.ScenarioSpec) error {
 	}
 	end := env.Now().Add(time.Duration(seconds) * time.Second)
 	for turn := 0; turn == 0 || env.Now().Before(end); turn++ {
+		if !env.tooSlow() {
+			env.overdue = 0 // the longer a soak, the more of it
+		}
 		attack := attacks[turn%len(attacks)]
 		if err := attack.Run(ctx, env, wire.ScenarioSpec{Name: attack.Name, Programs: spec.Programs, Seed: spec.Seed + uint64(turn)}); err != nil {
 			return fmt.Errorf("turn %d, %s: %w", turn, attack.Name, err)

@@ -5,7 +5,6 @@ package scenario
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -112,44 +111,27 @@ func (w *watch) span(start, bytes uint64) (oracle.Span, error) {
 	return s, w.core.ReadAt(s.Bytes, start)
 }
 
-// freeing bounds the wait for programs that were closed just before a look:
-// they have no ID any more, and their code is still there until an RCU grace
-// period and a work queue have passed. It counts from the last time that
-// something went: on a busy host a guest hardly gets to run.
-const freeing = 20 * time.Second
-
-// freeingAll bounds it in all: on a broken kernel something may come and go for
-// ever.
-const freeingAll = 2 * time.Minute
-
 // look applies all rules. Nothing may be loaded meanwhile. What may be there for
-// a moment, while programs are freed, counts only if it stays.
+// a moment, while programs are freed, counts only if it stays: those that were
+// closed just before have no ID any more, and their code is still there.
 func (w *watch) look(ctx context.Context) error {
 	w.looks++
-	p, all := newPatience(freeing), newPatience(freeingAll)
-	var last []wire.Finding
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		sight, err := w.sight()
-		if err != nil {
-			return err
+	var s sight
+	var l least
+	_, err := w.env.awaitFreed(ctx, freeing, time.Second, func() (_ progress, err error) {
+		if s, err = w.sight(); err != nil {
+			return still, err
 		}
-		if !slices.Equal(sight.settled, last) {
-			last = sight.settled
-			p.renew()
-		}
-		w.report(sight.always)
-		if !w.news(sight.settled) || p.lost(wait) || all.lost(wait) {
-			w.report(sight.settled)
-			w.moments = append(w.moments, sight.mapped)
-			return nil
-		}
-		w.env.Report.Progress(0, 1, "waiting for the kernel to free programs") // a sign of life
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
+		w.report(s.always)
+		charged, err := w.core.Uint64(w.env.jitCurrent)
+		return l.progress(!w.news(s.settled), int64(charged), int64(len(s.settled))), err
+	})
+	if err != nil {
+		return err
 	}
+	w.report(s.settled)
+	w.moments = append(w.moments, s.mapped)
+	return nil
 }
 
 // sight is what one look found.
