@@ -19,6 +19,8 @@ type Problem struct {
 	Fault faults.Kind `json:"-"`
 	// What says it in one sentence.
 	What string `json:"what"`
+	// Scenarios are those that it is about.
+	Scenarios []string `json:"-"`
 }
 
 // Audit lists everything that the record's plan asked for and the record does
@@ -83,7 +85,7 @@ func AuditCell(rec *results.Record, arch, variant string) []Problem {
 	case c == nil:
 		return []Problem{{Arch: arch, Variant: variant, What: fmt.Sprintf("%s for %s was not built", variant, arch)}}
 	case c.Error != "":
-		return []Problem{{Arch: arch, Variant: variant, Fault: kind(c.Fault),
+		return []Problem{{Arch: arch, Variant: variant, Fault: kind(c.Fault), Scenarios: []string{buildStage},
 			What: fmt.Sprintf("%s for %s could not be built: %s", variant, arch, firstLine(c.Error))}}
 	case c.Image == "":
 		return []Problem{{Arch: arch, Variant: variant, What: fmt.Sprintf("%s for %s has no image", variant, arch)}}
@@ -101,7 +103,7 @@ func auditBoots(rec *results.Record, arch, variant string) []Problem {
 			continue
 		}
 		if k := kind(b.Fault); k == faults.Kernel || k == faults.Interrupted {
-			list = append(list, Problem{Arch: arch, Variant: variant, Fault: k, What: bootSays(b)})
+			list = append(list, Problem{Arch: arch, Variant: variant, Fault: k, What: bootSays(b), Scenarios: b.Scenarios})
 		}
 	}
 	return list
@@ -134,12 +136,12 @@ func AuditScenario(rec *results.Record, p results.Planned) []Problem {
 			k = kind(last.Fault)
 			what += ": " + bootSays(last)
 		}
-		return []Problem{{Arch: p.Arch, Variant: p.Variant, Fault: k, What: what}}
+		return []Problem{{Arch: p.Arch, Variant: p.Variant, Fault: k, What: what, Scenarios: []string{p.Scenario}}}
 	}
 	// Where it fails alike on two kernels neither is worse, and nothing is shown.
 	for _, f := range rec.Findings {
 		if f.Kind == results.ScenarioFailed && f.Arch == p.Arch && f.Variant == from && f.Scenario == p.Scenario {
-			return []Problem{{Arch: p.Arch, Variant: p.Variant, Fault: faults.Kernel,
+			return []Problem{{Arch: p.Arch, Variant: p.Variant, Fault: faults.Kernel, Scenarios: []string{p.Scenario},
 				What: fmt.Sprintf("%s of %s on %s could not be carried out: %s", p.Scenario, p.Variant, p.Arch, orElse(firstLine(f.Evidence), f.Title))}}
 		}
 	}

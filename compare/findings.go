@@ -2,7 +2,12 @@
 
 package compare
 
-import "packtest/results"
+import (
+	"slices"
+	"strings"
+
+	"packtest/results"
+)
 
 // Findings are a record's findings, told apart by what they mean for the
 // verdict. Each list keeps the record's order and names the same fault on the
@@ -10,6 +15,9 @@ import "packtest/results"
 type Findings struct {
 	// New were made on the candidate and not on the baseline.
 	New []results.Finding
+	// Alone were made on the candidate, in what the baseline was to do as well
+	// and did not get through: nobody knows whether it would have shown them.
+	Alone []results.Finding
 	// Shared were made on both.
 	Shared []results.Finding
 	// Baseline were made on the baseline only.
@@ -43,6 +51,8 @@ func SortFindings(rec *results.Record) Findings {
 		switch {
 		case f.Variant == rec.Candidate && paired && made[rec.Baseline][k]:
 			out.Shared = append(out.Shared, f)
+		case f.Variant == rec.Candidate && !tried(rec, f.Arch, strings.Split(f.Scenario, "+")):
+			out.Alone = append(out.Alone, f)
 		case f.Variant == rec.Candidate:
 			out.New = append(out.New, f)
 		case f.Variant == rec.Baseline && !made[rec.Candidate][k]:
@@ -53,6 +63,25 @@ func SortFindings(rec *results.Record) Findings {
 		}
 	}
 	return out
+}
+
+// tried tells whether what was found in scenarios on arch can be held against the
+// baseline: it got through whichever of them it was planned for. A run without
+// another kernel holds nothing against it.
+func tried(rec *results.Record, arch string, scenarios []string) bool {
+	if rec.Baseline == "" || rec.Baseline == rec.Candidate {
+		return true
+	}
+	if slices.Contains(scenarios, buildStage) {
+		return len(AuditCell(rec, arch, rec.Baseline)) == 0
+	}
+	from := Source(rec, arch, rec.Baseline)
+	return !slices.ContainsFunc(rec.Planned, func(p results.Planned) bool {
+		return p.Arch == arch && p.Variant == rec.Baseline && slices.Contains(scenarios, p.Scenario) &&
+			!slices.ContainsFunc(rec.Boots, func(b results.Boot) bool {
+				return b.Arch == arch && b.Variant == from && b.Ending == results.EndingDone && slices.Contains(b.Scenarios, p.Scenario)
+			})
+	})
 }
 
 // MarkBaseline sets OnBaseline on every finding of another variant that was

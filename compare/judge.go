@@ -62,7 +62,8 @@ func Judge(rec *results.Record) (results.Verdict, string) {
 }
 
 // kernelAtFault tells whether the candidate did something wrong that the
-// baseline didn't: a finding, a build that failed, a boot that ended early.
+// baseline, which did the same, didn't: a finding, a build that failed, a boot
+// that ended early.
 func kernelAtFault(rec *results.Record, problems []Problem) (bool, string) {
 	if fs := SortFindings(rec).New; len(fs) > 0 {
 		f := fs[0]
@@ -76,7 +77,7 @@ func kernelAtFault(rec *results.Record, problems []Problem) (bool, string) {
 		}
 	}
 	return first(problems, func(p Problem) bool {
-		return p.Fault == faults.Kernel && p.Variant == rec.Candidate && !baseline[p.Arch]
+		return p.Fault == faults.Kernel && p.Variant == rec.Candidate && !baseline[p.Arch] && tried(rec, p.Arch, p.Scenarios)
 	})
 }
 

@@ -105,8 +105,40 @@ func TestJudge(t *testing.T) {
 		{"finding on a third variant", func(r *results.Record) { r.Findings = []results.Finding{finding("upstream", "boo")} }, results.Improved, ""},
 		{"finding and a failed harness", func(r *results.Record) {
 			r.Findings = []results.Finding{finding("pack", "boo")}
-			r.Boots = r.Boots[:3]
+			r.Boots = r.Boots[:7]
 		}, results.KernelFailed, "boo"},
+		{"finding where the baseline's harness failed", func(r *results.Record) {
+			r.Findings = []results.Finding{finding("pack", "boo")}
+			for _, i := range []int{4, 5} {
+				r.Boots[i].Ending, r.Boots[i].Fault = "qemu-died", "harness"
+			}
+		}, results.HarnessFailed, "nopack on s390x ended well in 0 of 2 boots"},
+		{"finding where the baseline panicked", func(r *results.Record) {
+			r.Findings = []results.Finding{finding("pack", "boo")}
+			for _, i := range []int{4, 5} {
+				r.Boots[i].Ending, r.Boots[i].Fault = "panic", "kernel"
+			}
+		}, results.Inconclusive, "boot 1 of nopack on s390x ended in panic"},
+		{"finding where one of the baseline's boots ended well", func(r *results.Record) {
+			r.Findings = []results.Finding{finding("pack", "boo")}
+			r.Boots[4].Ending, r.Boots[4].Fault = "qemu-died", "harness"
+		}, results.KernelFailed, "boo"},
+		{"finding before the baseline was booted, and then the end", func(r *results.Record) {
+			r.Findings = []results.Finding{finding("pack", "boo")}
+			r.Boots = slices.DeleteFunc(r.Boots, func(b results.Boot) bool { return b.Arch == "s390x" && b.Variant == "nopack" })
+			r.Verdict = results.Interrupted
+		}, results.Interrupted, ""},
+		{"finding where the baseline was not built", func(r *results.Record) {
+			r.Findings = []results.Finding{{Arch: "s390x", Variant: "pack", Scenario: "build", Kind: "build", Title: "the kernel does not build"}}
+			r.Cells[3].Error, r.Cells[3].Fault, r.Cells[3].Image = "core.c:1: error", "kernel", ""
+			r.Cells = slices.Delete(r.Cells, 2, 3)
+		}, results.HarnessFailed, "nopack for s390x was not built"},
+		{"panic where the baseline's harness failed", func(r *results.Record) {
+			for _, i := range []int{0, 1} {
+				r.Boots[i].Ending, r.Boots[i].Fault = "qemu-died", "harness"
+			}
+			r.Boots[2].Ending, r.Boots[2].Fault = "panic", "kernel"
+		}, results.HarnessFailed, "qemu-died"},
 		{"candidate did not build", func(r *results.Record) {
 			r.Cells[1].Error, r.Cells[1].Fault, r.Cells[1].Image = "core.c:1: error\nmore", "kernel", ""
 		}, results.KernelFailed, "pack for x86_64 could not be built: core.c:1: error"},

@@ -371,6 +371,22 @@ func TestFinishNeverFlattersAFailure(t *testing.T) {
 	}
 }
 
+// Who ends a run gets the exit code of that, even if something was found; a run
+// whose harness failed keeps what was proved.
+func TestFinishAfterAFinding(t *testing.T) {
+	for cause, want := range map[error]results.Verdict{
+		context.Canceled:                      results.Interrupted,
+		errors.New("no space left on device"): results.KernelFailed,
+	} {
+		r, _ := testRun(t, openCache(t))
+		r.rec.Baseline, r.rec.Candidate = "", "pack"
+		r.rec.Findings = []results.Finding{{Arch: "s390x", Variant: "pack", Scenario: "load", Kind: "leak", Title: "pages are left"}}
+		if rec, err := r.finish(cause); rec.Verdict != want || !errors.Is(err, cause) {
+			t.Errorf("cause %v: verdict %s (%s), err %v", cause, rec.Verdict, rec.Why, err)
+		}
+	}
+}
+
 // What KASAN slows down may take longer to boot.
 func TestBootLimit(t *testing.T) {
 	for _, config := range kconfigs.Configs() {

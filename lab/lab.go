@@ -195,11 +195,12 @@ func (r *run) finish(cause error) (*results.Record, error) {
 	r.rec.Verdict, r.rec.Why = "", ""
 	verdict, why := compare.Judge(r.rec)
 	switch {
+	case cause != nil && fault.Of(cause) == fault.Interrupted:
+		// It can go on: what was found stays found until then.
+		r.rec.Verdict, r.rec.Why = results.Interrupted, "interrupted before its end"
 	case cause == nil, verdict == results.KernelFailed:
 		// What was proved wrong stays proved, whatever failed later.
 		r.rec.Verdict, r.rec.Why = verdict, why
-	case fault.Of(cause) == fault.Interrupted:
-		r.rec.Verdict, r.rec.Why = results.Interrupted, "interrupted before its end"
 	default:
 		r.rec.Verdict, r.rec.Why = results.HarnessFailed, cause.Error()
 	}

@@ -176,7 +176,7 @@ func (b *builder) strayFindings(arch string) []Check {
 	for _, held := range []bool{true, false} {
 		fs := sorted.New
 		if !held {
-			fs = slices.Concat(sorted.Shared, sorted.Baseline, sorted.Others)
+			fs = slices.Concat(sorted.Alone, sorted.Shared, sorted.Baseline, sorted.Others)
 		}
 		for _, f := range fs {
 			if f.Arch != arch || b.planned(f) {

@@ -55,6 +55,7 @@ func (b *builder) findings() Section {
 		}
 	}
 	add(f.New, Bad, "")
+	add(f.Alone, Bad, " (the baseline did not get so far)")
 	add(f.Shared, Muted, " and the baseline as well")
 	add(f.Baseline, Muted, " (baseline only)")
 	add(f.Others, Muted, "")
