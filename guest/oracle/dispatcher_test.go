@@ -12,6 +12,6 @@ func TestDispatched(t *testing.T) {
 	one, two, three := uint64(0xffffffffa0001048), uint64(0xffffffffa0001088), uint64(0xffffffffa00010c8)
 	heard(t, "none", Dispatched(code, nil))
 	heard(t, "both", Dispatched(code, []uint64{one, two}))
-	heard(t, "one more", Dispatched(code, []uint64{one, three, two}), "not called through the dispatcher|1 cases:\nthe program at 0xffffffffa00010c8 is unknown to the code at 0xffffffffa0002800")
-	heard(t, "nothing there", Dispatched(Span{Start: 0x1000}, []uint64{one, two}), "not called through|2 cases")
+	heard(t, "one more", Dispatched(code, []uint64{one, three, two}), "not called through the dispatcher|cases: 1\nthe program at 0xffffffffa00010c8 is unknown to the code at 0xffffffffa0002800")
+	heard(t, "nothing there", Dispatched(Span{Start: 0x1000}, []uint64{one, two}), "not called through|cases: 2")
 }

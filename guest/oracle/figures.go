@@ -28,7 +28,7 @@ func sorted(m map[Function]Span) []Function {
 type Figure struct {
 	Name  string // such as "bpf_jit_current"
 	Title string // of the finding if it doesn't
-	Unit  string // "bytes", "programs"
+	Unit  string // "bytes"; "" of what is counted
 	Was   int64
 	Is    int64
 }
@@ -39,8 +39,12 @@ func Returned(figures []Figure, after string) []wire.Finding {
 	var list []wire.Finding
 	for _, f := range figures {
 		if d := f.Is - f.Was; d != 0 {
+			name := f.Name
+			if f.Unit != "" {
+				name += ", in " + f.Unit
+			}
 			list = append(list, wire.Finding{Kind: "leak", Title: f.Title,
-				Evidence: fmt.Sprintf("%s: %+d %s after %s; was %d, is %d", f.Name, d, f.Unit, after, f.Was, f.Is)})
+				Evidence: fmt.Sprintf("%s: %+d after %s; was %d, is %d", name, d, after, f.Was, f.Is)})
 		}
 	}
 	return list

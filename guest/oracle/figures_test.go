@@ -13,9 +13,9 @@ func TestReturned(t *testing.T) {
 	f := Figure{Name: "bpf_jit_current", Title: "the charge is not what it was", Unit: "bytes", Was: 4096, Is: 4096}
 	heard(t, "back", Returned([]Figure{f}, "all was freed"))
 	f.Is = 8192
-	heard(t, "more", Returned([]Figure{f}, "all was freed"), "charge|bpf_jit_current: +4096 bytes after all was freed; was 4096, is 8192")
+	heard(t, "more", Returned([]Figure{f}, "all was freed"), "charge|bpf_jit_current, in bytes: +4096 after all was freed; was 4096, is 8192")
 	f.Is = 0
-	heard(t, "less", Returned([]Figure{f}, "all was freed"), "charge|-4096 bytes")
+	heard(t, "less", Returned([]Figure{f}, "all was freed"), "charge|in bytes: -4096 after")
 }
 
 func TestLeaks(t *testing.T) {

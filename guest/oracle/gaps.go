@@ -101,7 +101,7 @@ func (g *gaps) gap(start, end uint64, last, next *Image, limit uint64) {
 		if size, ok := g.header(word, end, next); ok && !header {
 			header = true
 			if word+size < next.End || word+size > limit {
-				g.headers = append(g.headers, fmt.Sprintf("%#x: %d bytes, before %s; the next program or the end is at %#x", word, size, next, limit))
+				g.headers = append(g.headers, fmt.Sprintf("%#x: length %d, before %s; the next program or the end is at %#x", word, size, next, limit))
 			}
 			at = word + headerBytes
 			continue
@@ -180,7 +180,7 @@ func (g *gaps) unchanged(start, end uint64) bool {
 func (g *gaps) tell(start, end uint64, last, next *Image) string {
 	const show = 16
 	b := g.span.Bytes[start-g.span.Start:][:min(end-start, show)]
-	text := fmt.Sprintf("%#x: %d bytes, % x", start, end-start, b)
+	text := fmt.Sprintf("%#x: length %d, % x", start, end-start, b)
 	if last != nil {
 		text += fmt.Sprintf("; %d behind %s", start-last.End, last)
 	}

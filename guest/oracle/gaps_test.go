@@ -46,15 +46,15 @@ func TestGaps(t *testing.T) {
 		{"clean", func(Text, []byte) {}, nil},
 		{"no header", func(t Text, b []byte) { copy(b[0x80:], bytes.Repeat([]byte{t.Illegal}, 4)) }, nil},
 		{"an instruction behind all", func(_ Text, b []byte) { b[0x1ff] = 0x90 },
-			[]string{garbage + "|0xffffffffa00001ff: 1 bytes, 90; 319 behind program 2"}},
+			[]string{garbage + "|0xffffffffa00001ff: length 1, 90; 319 behind program 2"}},
 		{"right behind the code", func(_ Text, b []byte) { b[0xc0] = 0x90 }, []string{garbage + "|0xffffffffa00000c0"}},
 		{"right before the code", func(_ Text, b []byte) { b[0x9f] = 0x90 }, []string{garbage + "|1 before program 2"}},
-		{"what was there before", func(_ Text, b []byte) { copy(b[0x100:], "old code") }, []string{garbage + "|0xffffffffa0000100: 8 bytes"}},
+		{"what was there before", func(_ Text, b []byte) { copy(b[0x100:], "old code") }, []string{garbage + "|0xffffffffa0000100: length 8"}},
 		{"in the header's padding", func(_ Text, b []byte) { b[0x87] = 0x90 }, []string{garbage}},
 		{"a second header", func(t Text, b []byte) { t.Order.PutUint32(b[0x88:], 0x40) }, []string{garbage + "|0xffffffffa000008"}},
-		{"a header too short", func(t Text, b []byte) { t.Order.PutUint32(b[0x80:], 0x3f) }, []string{"length|0xffffffffa0000080: 63 bytes, before program 2"}},
-		{"a header into the next", func(t Text, b []byte) { t.Order.PutUint32(b, 0xa1) }, []string{"length|161 bytes, before program 1"}},
-		{"a header of 2 MB", func(t Text, b []byte) { t.Order.PutUint32(b[0x80:], 2<<20) }, []string{"length|2097152 bytes"}},
+		{"a header too short", func(t Text, b []byte) { t.Order.PutUint32(b[0x80:], 0x3f) }, []string{"length|0xffffffffa0000080: length 63, before program 2"}},
+		{"a header into the next", func(t Text, b []byte) { t.Order.PutUint32(b, 0xa1) }, []string{"length|length 161, before program 1"}},
+		{"a header of 2 MB", func(t Text, b []byte) { t.Order.PutUint32(b[0x80:], 2<<20) }, []string{"length|length 2097152"}},
 		{"somebody else's exception", func(t Text, b []byte) { foreign(t, b, 0x60) }, []string{garbage + "|0xffffffffa000004"}},
 		{"an exception before the code", func(t Text, b []byte) { foreign(t, b, -0x31) }, []string{garbage + "|0xffffffffa0000040"}},
 	} {
@@ -78,7 +78,7 @@ func TestGapsZeros(t *testing.T) {
 	x86, _ := TextOf("x86_64")
 	s390, _ := TextOf("s390x")
 	span := Span{at, make([]byte, 4096)}
-	heard(t, "x86_64", Gaps(x86, span, nil, nil, nil), garbage+"|4096 bytes")
+	heard(t, "x86_64", Gaps(x86, span, nil, nil, nil), garbage+"|length 4096")
 	heard(t, "s390x", Gaps(s390, span, nil, nil, nil))
 }
 

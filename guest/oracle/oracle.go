@@ -61,7 +61,9 @@ func (r Range) contains(addr uint64) bool { return addr >= r.Start && addr < r.E
 // maxCases is how many cases a finding tells one by one.
 const maxCases = 10
 
-// finding makes one finding of all cases of one kind, nil if there are none.
+// finding makes one finding of all cases of one kind, nil if there are none. Here
+// as in all findings no word hangs on a number, as "case" and "cases" would: but
+// for its numbers a text is the same wherever there is the same trouble.
 func finding(kind, title string, cases []string) []wire.Finding {
 	if len(cases) == 0 {
 		return nil
@@ -70,7 +72,7 @@ func finding(kind, title string, cases []string) []wire.Finding {
 	if more := len(cases) - maxCases; more > 0 {
 		text += fmt.Sprintf("\nand %d more", more)
 	}
-	return []wire.Finding{{Kind: kind, Title: title, Evidence: fmt.Sprintf("%d cases:\n%s", len(cases), text)}}
+	return []wire.Finding{{Kind: kind, Title: title, Evidence: fmt.Sprintf("cases: %d\n%s", len(cases), text)}}
 }
 
 // Overlaps holds if no two images share a byte.

@@ -204,18 +204,21 @@ func (a *attack) returned(ctx context.Context, what string) error {
 	}
 	what = fmt.Sprintf("%s (waited up to %v)", what, settleLimit)
 	a.watch.report(oracle.Returned([]oracle.Figure{
-		{Name: "programs", Title: "programs are still there after their last reference was closed", Unit: "programs",
+		{Name: "programs", Title: programsStay,
 			Was: int64(a.before.programs), Is: int64(now.programs)},
-		{Name: "bpf_jit_current", Title: "the charge for JIT memory is not what it was", Unit: "bytes", Was: a.before.charged, Is: now.charged},
+		{Name: "bpf_jit_current", Title: chargeStays, Unit: "bytes", Was: a.before.charged, Is: now.charged},
 		{Name: "executable memory", Title: neverFreed, Unit: "bytes", Was: a.executable, Is: executable},
 		{Name: "the direct map's part that can't be written", Title: stillLocked, Unit: "bytes", Was: a.watch.locked, Is: locked},
 	}, what))
 	return nil
 }
 
+// What is told of figures that don't come back.
 const (
-	neverFreed  = "memory that held JIT code is never freed"
-	stillLocked = "memory that held JIT code is not given back writable"
+	programsStay = "programs are still there after their last reference was closed"
+	chargeStays  = "the charge for JIT memory is not what it was"
+	neverFreed   = "memory that held JIT code is never freed"
+	stillLocked  = "memory that held JIT code is not given back writable"
 )
 
 // await waits until read returns what is wanted, and returns what it last did. It

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"packtest/guest/oracle"
 	"packtest/guest/wire"
 	"packtest/metric"
 )
@@ -111,29 +112,18 @@ func (w *workload) awaitCharge(ctx context.Context) (came bool, err error) {
 
 // judge reports what is left.
 func (w *workload) judge(after figures, held map[uint64]bool, n int) {
-	type figure struct {
-		name string
-		left int64
-		leak string // what it is called if anything is left
-	}
-	list := []figure{
-		{"jit_areas", areasSince(w.before.areas, after.areas, held), neverFreed},
-	}
+	list := []oracle.Figure{{Name: "jit_areas", Title: neverFreed, Unit: "bytes", Is: areasSince(w.before.areas, after.areas, held)}}
 	if w.reader.noCharge == nil {
-		list = append(list, figure{"bpf_jit_current", after.charged - w.before.charged, "the charge for JIT memory is not what it was"})
+		list = append(list, oracle.Figure{Name: "bpf_jit_current", Title: chargeStays, Unit: "bytes", Was: w.before.charged, Is: after.charged})
 	} else {
 		w.env.Report.Unmeasured("drain_residue", "bpf_jit_current: "+w.reader.noCharge.Error())
 	}
 	w.env.Report.Sample(metric.New("vmalloc_residue", nil, float64(after.vmallocUsed-w.before.vmallocUsed)))
 	for _, f := range list {
-		w.env.Report.Sample(metric.New("drain_residue", map[string]string{"figure": f.name}, float64(f.left)))
-		if f.left != 0 {
-			w.env.Report.Finding(wire.Finding{Kind: "leak", Title: f.leak,
-				Evidence: fmt.Sprintf("%s: %+d bytes after %d programs were freed, against before they were loaded; waited up to %v", f.name, f.left, n, settleLimit)})
-		}
+		w.env.Report.Sample(metric.New("drain_residue", map[string]string{"figure": f.Name}, float64(f.Is-f.Was)))
 	}
-	if left := after.programs - w.before.programs; left != 0 {
-		w.env.Report.Finding(wire.Finding{Kind: "leak", Title: "programs are still there after their last reference was closed",
-			Evidence: fmt.Sprintf("%+d programs after %d were freed; waited up to %v", left, n, settleLimit)})
+	list = append(list, oracle.Figure{Name: "programs", Title: programsStay, Was: int64(w.before.programs), Is: int64(after.programs)})
+	for _, f := range oracle.Returned(list, fmt.Sprintf("all of %d programs were freed (waited up to %v)", n, settleLimit)) {
+		w.env.Report.Finding(f)
 	}
 }

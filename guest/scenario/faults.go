@@ -442,7 +442,7 @@ func (f *faultAttack) compare(ctx context.Context, before steadyState, after str
 		return now, err
 	}
 	f.watch.report(oracle.Returned([]oracle.Figure{
-		{Name: "programs", Title: leftPrograms, Unit: "programs", Was: before.programs, Is: now.programs},
+		{Name: "programs", Title: leftPrograms, Was: before.programs, Is: now.programs},
 		{Name: "bpf_jit_current", Title: leftCharge, Unit: "bytes", Was: before.charged, Is: now.charged},
 		{Name: "executable memory", Title: leftExecutable, Unit: "bytes", Was: before.executable, Is: now.executable},
 	}, after))

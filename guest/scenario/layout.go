@@ -67,7 +67,7 @@ func newTextLayout(step string, infos []bpf.Info, areas []probe.Area, table prob
 func (l *textLayout) fault(kind, title string, cases []string) {
 	if len(cases) > 0 {
 		l.faults = append(l.faults, wire.Finding{Kind: kind, Title: title,
-			Evidence: fmt.Sprintf("%d cases:\n%s", len(cases), firstLines(cases))})
+			Evidence: fmt.Sprintf("cases: %d\n%s", len(cases), firstLines(cases))})
 	}
 }
 

@@ -334,7 +334,7 @@ func (c *crowd) send(s *filtered) error {
 	}
 	c.runs.Add(1)
 	if got != s.want {
-		c.bad("the filter of socket %d let %d bytes through, must be %d", s.index, got, s.want)
+		c.bad("the filter of socket %d let %d of %d bytes through, must be %d", s.index, got, len(s.message), s.want)
 	}
 	return nil
 }

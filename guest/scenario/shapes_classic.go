@@ -147,7 +147,7 @@ func (s *shapesAttack) classic(ctx context.Context, programs []classicProgram) (
 			}
 			s.runs++
 			if got != f.want {
-				s.wrong = append(s.wrong, fmt.Sprintf("classic filter %d let %d bytes through, must be %d", f.index, got, f.want))
+				s.wrong = append(s.wrong, fmt.Sprintf("classic filter %d let %d of %d bytes through, must be %d", f.index, got, len(f.message), f.want))
 			}
 		}
 		if err := ctx.Err(); err != nil {
