@@ -25,8 +25,13 @@ var ErrNoFaults = errors.New("the kernel has no fault injection (CONFIG_FAULT_IN
 
 // Faults are the kernel's means of having calls fail.
 type Faults struct {
-	k        Kernel
+	k Kernel
+	// function is the one selected, "" if none is, and times how many of its calls
+	// fail in a row.
 	function string
+	times    int
+	// shortage says that pages run out.
+	shortage bool
 	// Functions are those that may be made to return an error.
 	Functions []string
 }
@@ -94,21 +99,66 @@ func (f *Faults) count(slab, pages bool) error {
 	return errors.Join(f.k.writeString(faultSlab+"/cache-filter", filter), f.k.writeString(faultPages+"/min-order", order))
 }
 
-// Slab selects allocations of objects, Pages those of pages.
-func (f *Faults) Slab() error { return f.count(true, false) }
+// Slab selects allocations of objects.
+func (f *Faults) Slab() error { return errors.Join(f.Off(), f.count(true, false)) }
 
 // Pages selects allocations of pages.
-func (f *Faults) Pages() error { return f.count(false, true) }
+func (f *Faults) Pages() error { return errors.Join(f.Off(), f.count(false, true)) }
 
-// Function selects calls of a function, which then returns errno.
-func (f *Faults) Function(name string, errno unix.Errno) error {
+// endless is how many calls fail if all do.
+const endless = 1 << 20
+
+// Shortage selects allocations of pages, too: when one has failed so do all that
+// follow, and those of more than 500 pages fail from the beginning.
+func (f *Faults) Shortage() error {
+	if err := f.Pages(); err != nil {
+		return err
+	}
+	f.shortage = true
+	return f.k.writeString(faultPages+"/task-filter", "Y")
+}
+
+// NoLarge has all allocations fail of pages of 2 MiB, whoever asks for one, until
+// Off is called.
+func (f *Faults) NoLarge() error {
+	if err := f.Off(); err != nil {
+		return err
+	}
+	return errors.Join(f.k.writeString(faultPages+"/min-order", "9"), f.always(faultPages, 0, endless))
+}
+
+// always has the next calls fail of those that the attributes in dir select, when
+// there were so many that didn't; of pages, each counts.
+func (f *Faults) always(dir string, spare, times int) error {
+	for _, s := range []struct{ file, value string }{
+		{"interval", "1"}, {"space", strconv.Itoa(spare)}, {"times", strconv.Itoa(times)}, {"probability", "100"},
+	} {
+		if err := f.k.writeString(dir+"/"+s.file, s.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// never ends always, and says whether any call failed of so many that could.
+func (f *Faults) never(dir string, times int) (bool, error) {
+	if err := f.k.writeString(dir+"/probability", "0"); err != nil {
+		return false, err
+	}
+	left, err := f.k.readString(dir + "/times")
+	return err == nil && left != strconv.Itoa(times), err
+}
+
+// Function selects calls of a function, of which so many in a row then return
+// errno.
+func (f *Faults) Function(name string, errno unix.Errno, times int) error {
 	if err := f.Off(); err != nil {
 		return err
 	}
 	if err := f.k.writeString(faultFunction+"/inject", name); err != nil {
 		return err
 	}
-	f.function = name
+	f.function, f.times = name, times
 	return errors.Join(f.k.writeString(faultFunction+"/"+name+"/retval", strconv.FormatUint(uint64(-int64(errno)), 10)),
 		f.k.writeString(faultFunction+"/verbose", "0"))
 }
@@ -120,39 +170,52 @@ func (f *Faults) Off() error {
 		err = f.k.writeString(faultFunction+"/inject", "!"+f.function)
 		f.function = ""
 	}
-	return errors.Join(err, f.count(false, false))
+	f.shortage = false
+	return errors.Join(err, f.k.writeString(faultPages+"/probability", "0"), f.k.writeString(faultPages+"/task-filter", "N"), f.count(false, false))
 }
 
 // ThreadFaults make calls of one thread fail.
 type ThreadFaults struct {
-	f  *Faults
-	fd int
+	f *Faults
+	// nth and all are files: that which counts to the call that fails, and that
+	// which has all fail.
+	nth, all int
 }
 
 // Thread opens the calling thread's faults, which must stay on its thread
 // (runtime.LockOSThread). Close it.
 func (f *Faults) Thread() (*ThreadFaults, error) {
-	path := f.k.path("/proc/thread-self/fail-nth")
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+	var fds []int
+	for _, name := range []string{"/proc/thread-self/fail-nth", "/proc/thread-self/make-it-fail"} {
+		path := f.k.path(name)
+		fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err != nil {
+			for _, fd := range fds {
+				unix.Close(fd)
+			}
+			return nil, fmt.Errorf("open %s: %w", path, err)
+		}
+		fds = append(fds, fd)
 	}
-	return &ThreadFaults{f, fd}, nil
+	return &ThreadFaults{f, fds[0], fds[1]}, nil
 }
 
 // During calls call, in which the nth of the selected calls that the thread
 // makes fails. It returns false if there were not so many. call must do nothing
 // but raw system calls.
 func (t *ThreadFaults) During(nth int, call func()) (bool, error) {
-	if t.f.function != "" {
+	switch {
+	case t.f.function != "":
 		return t.f.duringFunction(nth, call)
+	case t.f.shortage:
+		return t.duringShortage(nth, call)
 	}
-	if err := t.write(strconv.Itoa(nth)); err != nil {
+	if err := write(t.nth, strconv.Itoa(nth)); err != nil {
 		return false, err
 	}
 	call()
 	left := make([]byte, 16)
-	n, err := unix.Pread(t.fd, left, 0)
+	n, err := unix.Pread(t.nth, left, 0)
 	if err != nil {
 		return false, fmt.Errorf("read fail-nth: %w", err)
 	}
@@ -160,34 +223,42 @@ func (t *ThreadFaults) During(nth int, call func()) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("read fail-nth: %w", err)
 	}
-	return v == 0, t.write("0")
+	return v == 0, write(t.nth, "0")
 }
 
 // duringFunction is During for calls of a function. They are counted for the
 // whole machine: on x86_64 the injector sits in a breakpoint, where the kernel
 // doesn't count for a thread.
 func (f *Faults) duringFunction(nth int, call func()) (bool, error) {
-	for _, s := range []struct{ file, value string }{
-		{"interval", "1"}, {"space", strconv.Itoa(nth)}, {"times", "1"}, {"probability", "100"},
-	} {
-		if err := f.k.writeString(faultFunction+"/"+s.file, s.value); err != nil {
-			return false, err
-		}
-	}
-	call()
-	if err := f.k.writeString(faultFunction+"/probability", "0"); err != nil {
+	if err := f.always(faultFunction, nth, f.times); err != nil {
 		return false, err
 	}
-	times, err := f.k.readString(faultFunction + "/times")
-	return times == "0", err
+	call()
+	return f.never(faultFunction, f.times)
 }
 
-func (t *ThreadFaults) write(s string) error {
-	if _, err := unix.Pwrite(t.fd, []byte(s), 0); err != nil {
-		return fmt.Errorf("write fail-nth: %w", err)
+// duringShortage is During for pages that run out with the nth. Nothing but call
+// may allocate while they do.
+func (t *ThreadFaults) duringShortage(nth int, call func()) (bool, error) {
+	if err := t.f.always(faultPages, nth, endless); err != nil {
+		return false, err
+	}
+	if err := write(t.all, "1"); err != nil {
+		return false, err
+	}
+	call()
+	if err := write(t.all, "0"); err != nil {
+		return false, err
+	}
+	return t.f.never(faultPages, endless)
+}
+
+func write(fd int, s string) error {
+	if _, err := unix.Pwrite(fd, []byte(s), 0); err != nil {
+		return fmt.Errorf("write %q to a thread's faults: %w", s, err)
 	}
 	return nil
 }
 
 // Close closes it.
-func (t *ThreadFaults) Close() error { return unix.Close(t.fd) }
+func (t *ThreadFaults) Close() error { return errors.Join(unix.Close(t.nth), unix.Close(t.all)) }

@@ -20,10 +20,11 @@ func faultKernel(t *testing.T) (Kernel, func(name string) string) {
 	for name, text := range map[string]string{
 		faultSlab + "/verbose": "", faultSlab + "/ignore-gfp-wait": "", faultSlab + "/cache-filter": "",
 		faultPages + "/verbose": "", faultPages + "/ignore-gfp-wait": "", faultPages + "/ignore-gfp-highmem": "", faultPages + "/min-order": "",
+		faultPages + "/probability": "", faultPages + "/task-filter": "", faultPages + "/interval": "", faultPages + "/space": "", faultPages + "/times": "",
 		faultFunction + "/injectable": "bpf_arch_text_copy\tERRNO\nsome_page\tNULL\n", faultFunction + "/inject": "", faultFunction + "/verbose": "",
 		faultFunction + "/bpf_arch_text_copy/retval": "", faultFunction + "/interval": "", faultFunction + "/space": "",
 		faultFunction + "/times": "", faultFunction + "/probability": "",
-		"/proc/self/fail-nth": "", "/proc/thread-self/fail-nth": "0\n",
+		"/proc/self/fail-nth": "", "/proc/thread-self/fail-nth": "0\n", "/proc/thread-self/make-it-fail": "0\n",
 	} {
 		path := filepath.Join(root, name)
 		os.MkdirAll(filepath.Dir(path), 0o755)
@@ -69,13 +70,56 @@ func TestFaults(t *testing.T) {
 	}
 	check(f.Slab(), "N 64")
 	check(f.Off(), "Y 64")
-	check(f.Function("bpf_arch_text_copy", unix.ENOMEM), "Y 64")
+	check(f.Function("bpf_arch_text_copy", unix.ENOMEM, 1), "Y 64")
 	if got := file(faultFunction + "/bpf_arch_text_copy/retval"); got != "18446744073709551604" {
 		t.Errorf("returns %s", got)
 	}
 	check(f.Off(), "Y 64")
 	if got := file(faultFunction + "/inject"); got != "!bpf_arch_text_copy" {
 		t.Errorf("inject: %s", got)
+	}
+	check(f.NoLarge(), "Y 94") // the second digit is the one of before
+	if got := file(faultPages + "/probability"); got != "100" {
+		t.Errorf("probability %s", got)
+	}
+	check(f.Off(), "Y 64")
+	if got := file(faultPages + "/probability"); got[0] != '0' {
+		t.Errorf("probability %s", got)
+	}
+}
+
+// When pages run out they do for one thread, and only meanwhile.
+func TestShortage(t *testing.T) {
+	k, file := faultKernel(t)
+	f, err := k.Faults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	thread, err := f.Thread()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer thread.Close()
+	if err := f.Shortage(); err != nil {
+		t.Fatal(err)
+	}
+	for _, failed := range []bool{false, true} {
+		hit, err := thread.During(7, func() {
+			if got := file(faultPages+"/task-filter") + file(faultPages+"/space") + file("/proc/thread-self/make-it-fail")[:1]; got != "Y71" {
+				t.Errorf("called with %q", got)
+			}
+			if failed {
+				os.WriteFile(k.path(faultPages+"/times"), []byte("1048570"), 0o644)
+			}
+		})
+		if err != nil || hit != failed {
+			t.Errorf("failed %v: hit %v, %v", failed, hit, err)
+		}
+		if got := file("/proc/thread-self/make-it-fail"); got[0] != '0' {
+			t.Errorf("after: %q", got)
+		}
 	}
 }
 

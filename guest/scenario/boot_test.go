@@ -22,12 +22,14 @@ type told struct {
 	values     map[string]float64 // by scenario, metric and label
 	findings   []wire.Finding
 	unmeasured []string
+	// known is how many findings are those that the base without patches has.
+	known int
 }
 
 // carryOut boots a machine and has it carry out scenarios.
 func carryOut(t *testing.T, m vm.Machine, scenarios ...wire.ScenarioSpec) told {
 	t.Helper()
-	heard := told{values: map[string]float64{}}
+	heard, arch := told{values: map[string]float64{}}, m.Arch
 	host := func(ctx context.Context, port io.ReadWriter) error {
 		r, w := wire.NewReader(port), wire.NewWriter(port)
 		for {
@@ -43,7 +45,11 @@ func carryOut(t *testing.T, m vm.Machine, scenarios ...wire.ScenarioSpec) told {
 			case wire.TypeSample:
 				heard.values[m.Scenario+" "+m.Sample.Metric+m.Sample.Labels["shape"]+m.Sample.Labels["node"]] = m.Sample.Values[0]
 			case wire.TypeFinding:
-				heard.findings = append(heard.findings, *m.Finding)
+				if m.Finding.Title == "kernel memory is writable and executable" && (arch == "s390x" || m.Scenario == "faults") {
+					heard.known++
+				} else {
+					heard.findings = append(heard.findings, *m.Finding)
+				}
 			case wire.TypeUnmeasured:
 				heard.unmeasured = append(heard.unmeasured, m.Unmeasured.Metric+": "+m.Unmeasured.Why)
 			case wire.TypeEnd:
@@ -64,9 +70,7 @@ func carryOut(t *testing.T, m vm.Machine, scenarios ...wire.ScenarioSpec) told {
 		t.Fatalf("%s: %s; %+v", o.Ending, o.Detail, o.Events)
 	}
 	for _, f := range heard.findings {
-		if m.Arch != "s390x" || f.Title != "kernel memory is writable and executable" {
-			t.Errorf("finding: %+v", f)
-		}
+		t.Errorf("finding: %+v", f)
 	}
 	return heard
 }
@@ -82,8 +86,9 @@ func (h told) atLeast(t *testing.T, figures map[string]float64) {
 }
 
 // TestAttacks has every attack run on a real kernel, the base without patches.
-// That has one defect that the rules find: on s390x the dispatcher's buffer,
-// which nothing uses there, can be written and executed for good.
+// That has defects that the rules find: on s390x the dispatcher's buffer, which
+// nothing uses there, can be written and executed for good; on x86_64 a pack can
+// whose protection could not be changed for want of memory.
 func TestAttacks(t *testing.T) {
 	for _, arch := range vmtest.Arches() {
 		t.Run(arch, func(t *testing.T) {
@@ -94,8 +99,8 @@ func TestAttacks(t *testing.T) {
 				wire.ScenarioSpec{Name: "shapes", Seed: 7}, wire.ScenarioSpec{Name: "limits", Programs: 100, Seed: 7},
 				wire.ScenarioSpec{Name: "faults", Seed: 7}, wire.ScenarioSpec{Name: "pressure", Programs: 60, Seed: 7},
 				wire.ScenarioSpec{Name: "numa", Seed: 7}, wire.ScenarioSpec{Name: "soak", Programs: 120, Seconds: 1, Seed: 7})
-			if arch == "s390x" && len(heard.findings) == 0 {
-				t.Error("the dispatcher's buffer was not found")
+			if heard.known == 0 {
+				t.Error("what the base does wrong was not found")
 			}
 			heard.atLeast(t, map[string]float64{
 				"churn attack_loads": 240, "churn attack_runs": 240, "churn attack_looks": 4, "churn load_time_ratio": 0.01,

@@ -9,16 +9,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"packtest/guest/bpf"
 	"packtest/guest/oracle"
 	"packtest/guest/probe"
-	"packtest/guest/scenario/fleet"
 	"packtest/guest/wire"
 	"packtest/metric"
 )
@@ -29,31 +26,7 @@ const (
 	// pointsAtOnce is after how many faults the kernel is held against what it
 	// was: to wait for RCU after each would take most of the time.
 	pointsAtOnce = 16
-	// largeSteps is how long the long one is of the programs that fail: 20 KiB of
-	// code or more. Where there are no pages in a row for its buffer, kvmalloc()
-	// falls back on single ones.
-	largeSteps = 850
 )
-
-// operation is something that the kernel does for programs, and that can fail
-// at any allocation it makes.
-type operation struct {
-	name string
-	// call does it with raw system calls alone, and returns the error's number.
-	call func() unix.Errno
-	// check says what is wrong after it succeeded, in spite of a fault or without.
-	check func() (string, error)
-	// undo takes it back. It may be called after a failure too.
-	undo func()
-	// blinded has the JIT hide constants meanwhile.
-	blinded bool
-}
-
-// site is where faults are injected.
-type site struct {
-	name   string
-	choose func(*probe.Faults) error
-}
 
 // faults has every allocation fail that loading a program takes, one after the
 // other, until the load succeeds, and the same for running one through the
@@ -84,6 +57,12 @@ func faults(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
+	// Writing the dispatcher waits for one.
+	restore, err := expedited()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, restore()) }()
 	sites := f.sites()
 	for _, prepare := range []func(context.Context) ([]operation, error){f.firstOperations, f.operations} {
 		operations, err := prepare(ctx)
@@ -93,11 +72,17 @@ func faults(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 		if err := f.sweep(ctx, sites, operations); err != nil {
 			return err
 		}
+		if err := f.links.close(); err != nil {
+			return err
+		}
 		a.set.close()
 		// What is still being freed must not count as what was there.
 		if _, err := a.reader.settle(ctx, a.before, nil); err != nil {
 			return err
 		}
+	}
+	if err := f.withoutLarge(ctx); err != nil {
+		return fmt.Errorf("without large pages: %w", err)
 	}
 	return a.finish(ctx)
 }
@@ -106,6 +91,9 @@ func faults(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 func (f *faultAttack) sweep(ctx context.Context, sites []site, operations []operation) error {
 	for _, s := range sites {
 		for _, op := range operations {
+			if s.fresh && !op.fresh {
+				continue
+			}
 			if err := f.inject(ctx, s, op); err != nil {
 				return fmt.Errorf("%s, %s: %w", s.name, op.name, err)
 			}
@@ -124,7 +112,9 @@ type faultAttack struct {
 	log      *complaints
 	// classic is a classic filter, for an unprivileged user.
 	classic *classicOnce
-	seed    uint64
+	// links keep programs in the dispatcher.
+	links attachments
+	seed  uint64
 }
 
 func newFaultAttack(a *attack, injector *probe.Faults, seed uint64) (*faultAttack, error) {
@@ -140,33 +130,8 @@ func newFaultAttack(a *attack, injector *probe.Faults, seed uint64) (*faultAttac
 	return f, err
 }
 
-func (f *faultAttack) close() error { return errors.Join(f.log.close(), f.classic.f.close()) }
-
-// sites returns where this kernel can inject faults.
-func (f *faultAttack) sites() []site {
-	list := []site{{"slab", (*probe.Faults).Slab}, {"pages", (*probe.Faults).Pages}}
-	if f.env.Arch == "x86_64" && exists("/proc/lockdep_stats") {
-		f.env.Report.Unmeasured("faults_injected", "functions: the injector sits in a breakpoint and draws a random number there, about which lockdep complains")
-		return list
-	}
-	n := len(list)
-	for _, name := range f.injector.Functions {
-		if handlesCode(name) {
-			list = append(list, site{name, func(p *probe.Faults) error { return p.Function(name, unix.ENOMEM) }})
-		}
-	}
-	if len(list) == n {
-		f.env.Report.Unmeasured("faults_injected", "functions: none that writes, protects or allocates code may be made to fail in this kernel")
-	}
-	return list
-}
-
-// handlesCode says whether a function that may be made to fail is, by its name,
-// one that allocators call to get, write, protect or give back code, whatever they
-// call it. System calls may fail too, on all kernels, and are not meant.
-func handlesCode(name string) bool {
-	words := []string{"jit", "pack", "text_", "module_alloc", "execmem", "set_memory_", "set_direct_map_"}
-	return !strings.Contains(name, "sys_") && slices.ContainsFunc(words, func(w string) bool { return strings.Contains(name, w) })
+func (f *faultAttack) close() error {
+	return errors.Join(f.links.close(), f.log.close(), f.classic.f.close())
 }
 
 func exists(path string) bool {
@@ -174,87 +139,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// operations prepares what is made to fail where there is room for it: the XDP
-// program stays meanwhile, and the memory that it is in.
-func (f *faultAttack) operations(context.Context) ([]operation, error) {
-	xdp, err := f.fleet.Of(bpf.XDP, 600, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.load(xdp); err != nil {
-		return nil, err
-	}
-	small, err := f.fleet.Of(bpf.SocketFilter, 400, 1)
-	if err != nil {
-		return nil, err
-	}
-	list := []operation{f.loading("load", small)}
-	// One with subprograms takes another way through the JIT.
-	for i := range f.n {
-		p, err := f.fleet.Program(i)
-		if err != nil {
-			return nil, err
-		}
-		if p.Functions > 2 && p.TargetBytes < 3000 && p.Type != bpf.Kprobe {
-			list = append(list, f.loading("load_subprograms", p))
-			break
-		}
-	}
-	// The buffer of more than a few pages may be had in another way.
-	list = append(list, f.loading("load_large", longProgram(rand.New(rand.NewPCG(f.seed, 2)), 0, largeSteps)))
-	list = append(list, f.dispatching("run_xdp", f.set.programs[len(f.set.programs)-1]))
-	return append(list, operation{name: "classic", call: f.classic.call, check: f.classic.check, undo: f.classic.undo, blinded: true}), nil
-}
-
-// dispatching is the operation of running p through the dispatcher, which only
-// repeated runs go through.
-func (f *faultAttack) dispatching(name string, p program) operation {
-	run := bpf.NewRunOnce(p.fd, make([]byte, p.Packet()), 2)
-	var answer uint32
-	return operation{
-		name:  name,
-		call:  func() (errno unix.Errno) { answer, errno = run.Call(); return errno },
-		check: func() (string, error) { return differs("the XDP program", answer, p.Answer), nil },
-		undo:  func() {},
-	}
-}
-
-func differs(what string, got, want uint32) string {
-	if got == want {
-		return ""
-	}
-	return fmt.Sprintf("%s answered %#x, must be %#x", what, got, want)
-}
-
-// loading is the operation of loading p.
-func (f *faultAttack) loading(name string, p fleet.Program) operation {
-	once := bpf.NewLoadOnce(p.Type, p.Name, p.Code)
-	fd := -1
-	packet, ctxOut := make([]byte, 4096), make([]byte, 512)
-	return operation{
-		name: name,
-		call: func() (errno unix.Errno) { fd, errno = once.Call(); return errno },
-		check: func() (string, error) {
-			f.loads++
-			f.env.Loads++
-			got, err := runPacket(program{p, fd}, packet, ctxOut)
-			return differs("the program", got, p.Answer), err
-		},
-		undo: func() {
-			if fd >= 0 {
-				unix.Close(fd)
-			}
-			fd = -1
-		},
-	}
-}
-
 // inject has op fail at one point of s after the other.
 func (f *faultAttack) inject(ctx context.Context, s site, op operation) (err error) {
-	if err := s.choose(f.injector); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.injector.Off()) }()
 	if op.blinded {
 		if err := f.env.Kernel.SetSysctl("net.core.bpf_jit_harden", "2"); err != nil {
 			return err
@@ -291,37 +177,62 @@ func (f *faultAttack) inject(ctx context.Context, s site, op operation) (err err
 	if err != nil {
 		return err
 	}
-	injected, first := 0, 1
-	for nth := 1; nth <= maxPoints; nth++ {
-		hit, err := f.point(thread, op, s, nth)
+	injected := 0
+	for _, w := range s.ways {
+		n, now, err := f.points(ctx, thread, op, s.name, w, before)
 		if err != nil {
 			return err
 		}
-		if hit {
-			injected++
-		}
-		if nth%pointsAtOnce == 0 || !hit {
-			if before, err = f.compare(ctx, before, fmt.Sprintf("%s failed at points %d to %d of %s", op.name, first, nth, s.name)); err != nil {
-				return err
-			}
-			if err := f.log.judge(); err != nil {
-				return err
-			}
-			first = nth + 1
-		}
-		f.env.Report.Progress(nth, 0, "faults")
-		if !hit {
-			break
-		}
-	}
-	if injected == maxPoints {
-		f.env.Report.Unmeasured("faults_injected", fmt.Sprintf("%s, %s: there are more than %d points", s.name, op.name, maxPoints))
+		injected, before = injected+n, now
 	}
 	if err := idle(s.name, op.name, injected); err != nil {
 		return err
 	}
 	f.env.Report.Sample(metric.New("faults_injected", map[string]string{"site": s.name, "operation": op.name}, float64(injected)))
 	return nil
+}
+
+// points has op fail in one way at one point after the other. It returns how many
+// there are, and the state in which the kernel is then.
+func (f *faultAttack) points(ctx context.Context, thread *probe.ThreadFaults, op operation, site string, w way, before steadyState) (injected int, _ steadyState, err error) {
+	if err := w.choose(f.injector); err != nil {
+		return 0, before, err
+	}
+	defer func() { err = errors.Join(err, f.injector.Off()) }()
+	if w.after != nil {
+		defer func() { err = errors.Join(err, w.after()) }()
+	}
+	first := 1
+	for nth := 1; nth <= maxPoints; nth++ {
+		if w.before != nil {
+			if err := w.before(); err != nil {
+				return injected, before, err
+			}
+		}
+		hit, succeeded, err := f.point(thread, op, site, nth)
+		if err != nil {
+			return injected, before, err
+		}
+		if hit {
+			injected++
+		}
+		last := !hit || w.lasting && succeeded
+		if nth%pointsAtOnce == 0 || last {
+			if before, err = f.compare(ctx, before, fmt.Sprintf("%s failed at points %d to %d of %s", op.name, first, nth, site)); err != nil {
+				return injected, before, err
+			}
+			if err := f.log.judge(); err != nil {
+				return injected, before, err
+			}
+			first = nth + 1
+		}
+		f.env.Report.Progress(nth, 0, "faults")
+		if last {
+			return injected, before, nil
+		}
+	}
+	f.env.Report.Unmeasured("faults_injected", fmt.Sprintf("%s, %s: there are more than %d points", site, op.name, maxPoints))
+	return injected, before, nil
 }
 
 // idle is the error of an injector under which nothing failed although the
@@ -333,13 +244,14 @@ func idle(site, operation string, injected int) error {
 	return nil
 }
 
-// point has op fail at one point, and says whether there is such a point.
-func (f *faultAttack) point(thread *probe.ThreadFaults, op operation, s site, nth int) (bool, error) {
+// point has op fail at one point, and says whether there is such a point, and
+// whether op succeeded nevertheless.
+func (f *faultAttack) point(thread *probe.ThreadFaults, op operation, site string, nth int) (hit, succeeded bool, err error) {
 	for {
 		var errno unix.Errno
 		hit, err := thread.During(nth, func() { errno = op.call() })
 		if err != nil {
-			return false, err
+			return false, false, err
 		}
 		switch {
 		case errno == unix.EAGAIN || errno == unix.EINTR:
@@ -347,24 +259,41 @@ func (f *faultAttack) point(thread *probe.ThreadFaults, op operation, s site, nt
 			op.undo()
 			continue
 		case errno != 0 && !hit:
-			return false, fmt.Errorf("without any fault: %w", errno)
+			return false, false, fmt.Errorf("without any fault: %w", errno)
 		case errno == 0:
 			// Some allocations may fail.
-			what, err := op.check()
+			err := f.inspect(op, hit, fmt.Sprintf("%s, with a fault at point %d of %s", op.name, nth, site))
 			f.runs++
 			op.undo()
 			if err != nil {
-				return false, err
-			}
-			if what != "" {
-				f.watch.report([]wire.Finding{{Kind: "wrong-answer", Title: "programs give wrong answers after a fault",
-					Evidence: fmt.Sprintf("%s, with a fault at point %d of %s: %s", op.name, nth, s.name, what)}})
+				return false, false, err
 			}
 		default:
 			op.undo()
 		}
-		return hit, nil
+		return hit, errno == 0, nil
 	}
+}
+
+// inspect looks at what op made in spite of a fault, or without one.
+func (f *faultAttack) inspect(op operation, hit bool, when string) error {
+	what, err := op.check()
+	if err != nil {
+		return err
+	}
+	if what != "" {
+		f.watch.report([]wire.Finding{{Kind: "wrong-answer", Title: "programs give wrong answers after a fault", Evidence: fmt.Sprintf("%s: %s", when, what)}})
+	}
+	if !hit || !op.fresh {
+		return nil
+	}
+	// The executable memory may not be what it must be.
+	table, err := f.watch.tables.Read()
+	if err != nil {
+		return err
+	}
+	f.watch.report(oracle.WritableCode(f.env.Arch, table))
+	return nil
 }
 
 // steadyState is what a failing operation must leave as it was.

@@ -41,7 +41,9 @@ func (f *faultAttack) firstOperations(ctx context.Context) ([]operation, error) 
 		return nil, err
 	}
 	if fresh {
-		list = append(list, f.loading("first_load", small))
+		op := f.loading("first_load", small)
+		op.fresh = true
+		list = append(list, op)
 	} else {
 		f.env.Report.Unmeasured("faults_injected", "first_load: there is always room for another program")
 	}
@@ -61,7 +63,9 @@ func (f *faultAttack) firstOperations(ctx context.Context) ([]operation, error) 
 		return nil, err
 	}
 	if fresh {
-		list = append(list, f.dispatching("first_run_xdp", p))
+		op := f.dispatching("first_run_xdp", p)
+		op.fresh = true
+		list = append(list, op)
 	} else {
 		f.env.Report.Unmeasured("faults_injected", "first_run_xdp: the dispatcher has memory already")
 	}
