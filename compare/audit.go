@@ -173,7 +173,7 @@ func undelivered(rec *results.Record, p results.Planned) []string {
 		}
 	}
 	var list []string
-	for _, r := range Rules() {
+	for _, r := range allRules() {
 		n := least[r.Metric]
 		if !r.expects(p.Scenario) || explained[r.Metric] || n >= p.Boots {
 			continue

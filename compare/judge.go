@@ -166,7 +166,7 @@ func did(rec *results.Record) bool {
 // metric; attacks and traces give none.
 func measures(rec *results.Record, arch string) bool {
 	return slices.ContainsFunc(rec.Planned, func(p results.Planned) bool {
-		return p.Arch == arch && slices.ContainsFunc(Rules(), func(r Rule) bool { return r.Gate == Judged && r.expects(p.Scenario) })
+		return p.Arch == arch && slices.ContainsFunc(allRules(), func(r Rule) bool { return r.Gate == Judged && r.expects(p.Scenario) })
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 
 	"packtest/results"
 )
@@ -54,7 +55,11 @@ func (r Rule) expects(scenario string) bool {
 }
 
 // Rules returns the rule of every metric in the catalogue, in its order.
-func Rules() []Rule {
+func Rules() []Rule { return slices.Clone(allRules()) }
+
+// allRules are the rules, made once: each scenario of a record is held against
+// them, and so is each of its metrics. They are not to be changed.
+var allRules = sync.OnceValue(func() []Rule {
 	return append([]Rule{
 		{Metric: "programs", Gate: Shown, Scenario: "load",
 			Why: "Says what was loaded. Where it differs between two kernels nothing else of that scenario is compared."},
@@ -127,7 +132,7 @@ func Rules() []Rule {
 		{Metric: "test_bpf_jited", Gate: Judged, Scenario: "test_bpf",
 			Why: "A program that falls back to the interpreter passes its test and proves nothing of the JIT."},
 	}, itlbRules()...)
-}
+})
 
 // tolerates tells whether a noisy metric has moved no further than the rule
 // allows.
@@ -163,7 +168,7 @@ func ruleOf(rec *results.Record, metric string, exact bool) Rule {
 
 // rule returns the rule of a metric. One that the catalogue lacks is shown.
 func rule(metric string) Rule {
-	for _, r := range Rules() {
+	for _, r := range allRules() {
 		if r.Metric == metric {
 			return r
 		}
