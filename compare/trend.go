@@ -103,9 +103,10 @@ func Trends(runs []results.Summary) []Trend {
 	return list
 }
 
-// proves leaves out runs whose figures may be half of what was asked for.
+// proves leaves out runs whose figures may be half of what was asked for, and
+// checks and searches, whose kernels are steps of a series.
 func proves(run results.Summary) bool {
-	return run.Unreadable == "" && run.Verdict != results.Interrupted && run.Verdict != results.HarnessFailed
+	return run.Unreadable == "" && run.IsRun() && run.Verdict != results.Interrupted && run.Verdict != results.HarnessFailed
 }
 
 // Good tells whether nothing was wrong in a run, in itself or against an earlier

@@ -24,13 +24,13 @@ type b4Check struct {
 func B4(w io.Writer, d Document) error {
 	list := []b4Check{}
 	for _, checks := range suites(d.Checks) {
-		c := b4Check{Tool: "packtest-" + checks[0].Arch, Status: "pass"}
+		c := b4Check{Tool: "packtest-" + printable(checks[0].Arch), Status: "pass"}
 		count := map[Mark]int{}
 		var details []string
 		for _, ch := range checks {
 			count[ch.Mark]++
 			if ch.Mark != Passed {
-				details = append(details, strings.TrimSpace(fmt.Sprintf("%s: %s: %s\n%s", ch.Mark, ch.Name, ch.Says, ch.Evidence)))
+				details = append(details, strings.TrimSpace(printable(fmt.Sprintf("%s: %s: %s", ch.Mark, ch.Name, ch.Says))+"\n"+printableLines(ch.Evidence)))
 			}
 		}
 		switch {
@@ -47,7 +47,7 @@ func B4(w io.Writer, d Document) error {
 		}
 		c.Summary = strings.Join(parts, ", ")
 		if checks[0].Arch == wholeRun {
-			c.Tool, c.Summary = "packtest", checks[0].Says
+			c.Tool, c.Summary = "packtest", printable(checks[0].Says)
 		}
 		c.Details = strings.Join(details, "\n")
 		list = append(list, c)

@@ -8,9 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/perf/benchunit"
+	eastasian "golang.org/x/text/width"
 
 	"packtest/results"
 )
@@ -122,25 +124,81 @@ func verdictTone(v results.Verdict) Tone {
 	return Bad
 }
 
-func width(s string) int { return utf8.RuneCountInString(s) }
+func width(s string) int {
+	n := 0
+	for _, r := range s {
+		n += columnsOf(r)
+	}
+	return n
+}
 
-// wrap breaks text into lines of at most w characters, of which the first has
-// first fewer; the others are indented by hang spaces, which count.
+// columnsOf is how many columns of a terminal a character takes: by Unicode's
+// annex 11, wide ones take two; what is put onto the one before takes none.
+func columnsOf(r rune) int {
+	if r < 0x300 {
+		return 1
+	}
+	if unicode.In(r, unicode.Mn, unicode.Me) {
+		return 0
+	}
+	if k := eastasian.LookupRune(r).Kind(); k == eastasian.EastAsianWide || k == eastasian.EastAsianFullwidth {
+		return 2
+	}
+	return 1
+}
+
+// wrap breaks text into lines of at most w columns, of which the first has
+// first fewer; the others are indented by hang spaces, which count. A word that
+// is longer than a line is broken, too.
 func wrap(text string, w, first, hang int) []string {
 	var lines []string
-	line, room := "", w-first
+	line, indent, room := "", "", w-first
+	next := func() {
+		lines = append(lines, line)
+		indent, room = strings.Repeat(" ", hang), w
+		line = indent
+	}
 	for _, word := range strings.Fields(text) {
-		switch {
-		case line == "":
-			line = word
-		case width(line)+1+width(word) <= room:
-			line += " " + word
-		default:
-			lines = append(lines, line)
-			line, room = strings.Repeat(" ", hang)+word, w
+		if line != indent {
+			if width(line)+1+width(word) <= room {
+				line += " " + word
+				continue
+			}
+			next()
 		}
+		for width(line)+width(word) > room {
+			head, rest := cut(word, room-width(line))
+			line += head
+			next()
+			word = rest
+		}
+		line += word
 	}
 	return append(lines, line)
+}
+
+// cut takes as much of a word as fits into w columns, but at least a character;
+// behind a mark that parts it, if there is one late enough.
+func cut(word string, w int) (head, rest string) {
+	at := max(fitting(word, w), 1)
+	for !utf8.RuneStart((word + "x")[at]) {
+		at++
+	}
+	if mark := strings.LastIndexAny(word[:at], "/-_.,:=+") + 1; mark > at/3 {
+		at = mark
+	}
+	return word[:at], word[at:]
+}
+
+// fitting returns how many bytes of s fit into w columns.
+func fitting(s string, w int) int {
+	used := 0
+	for i, r := range s {
+		if used += columnsOf(r); used > w {
+			return i
+		}
+	}
+	return len(s)
 }
 
 // countOf counts things: "1 patch", "2 patches".

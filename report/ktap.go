@@ -35,7 +35,7 @@ func KTAP(w io.Writer, d Document) error {
 			}
 			if c.Evidence != "" {
 				for _, l := range strings.Split(printableLines(c.Evidence), "\n") {
-					fmt.Fprintf(out, "    # | %s\n", l)
+					fmt.Fprintf(out, "    # | %s\n", endless(l))
 				}
 			}
 			fmt.Fprintf(out, "    %s %d %s%s\n", result, n+1, ktapText(c.Name), directive)
@@ -56,5 +56,13 @@ func KTAP(w io.Writer, d Document) error {
 
 // ktapText makes s fit into a line of KTAP, where # begins a directive.
 func ktapText(s string) string {
-	return strings.Join(strings.Fields(strings.ReplaceAll(printable(strings.ReplaceAll(s, "\n", " ")), "#", "No.")), " ")
+	return endless(strings.Join(strings.Fields(strings.ReplaceAll(printable(strings.ReplaceAll(s, "\n", " ")), "#", "No.")), " "))
+}
+
+// endless parts the words at which the kernel's own reader takes a log for
+// ended, wherever in a line they stand: a panic's evidence may hold them.
+func endless(s string) string {
+	return strings.NewReplacer("List of all partitions:", "List of all partitions :",
+		"Kernel panic - not syncing: VFS:", "Kernel panic - not syncing: VFS :",
+		"reboot: System halted", "reboot : System halted").Replace(s)
 }

@@ -17,7 +17,8 @@ import (
 )
 
 // Nightly is what there is to say of many runs: the newest, how it compares with
-// the last good one, what changed when, and the figures over time.
+// the last good one, what changed when, and the figures over time. Checks and
+// searches are left out.
 type Nightly struct {
 	// Newest is the run that the report is about; nil if there is none.
 	Newest *results.Summary
@@ -36,7 +37,8 @@ type Nightly struct {
 // run that it is about; if there is none of that name, it is the last that can
 // be read.
 func NewNightly(runs []results.Summary, newest string) Nightly {
-	n := Nightly{Runs: slices.Clone(runs), Trends: compare.Trends(runs)}
+	runs = slices.DeleteFunc(slices.Clone(runs), func(r results.Summary) bool { return !r.IsRun() })
+	n := Nightly{Runs: runs, Trends: compare.Trends(runs)}
 	n.axis = compare.Runs(n.Trends)
 	slices.Reverse(n.Runs)
 	for i := range n.Runs {
@@ -224,7 +226,7 @@ func (n Nightly) HTML(w io.Writer) error {
 func (n Nightly) Text(w io.Writer) error {
 	var b strings.Builder
 	put := func(text string, hang int) {
-		fmt.Fprintln(&b, strings.Join(wrap(text, 72, 0, hang), "\n"))
+		fmt.Fprintln(&b, strings.Join(wrap(printable(text), columns, 0, hang), "\n"))
 	}
 	if n.Newest == nil {
 		put("packtest nightly: no runs", 0)
@@ -247,7 +249,7 @@ func (n Nightly) Text(w io.Writer) error {
 				put(fmt.Sprintf("  and %d more", len(changes)-i), 2)
 				break
 			}
-			fmt.Fprintln(&b, strings.Join(wrap("- "+c.Run+": "+c.Says, 72, 2, 4), "\n"))
+			fmt.Fprintln(&b, strings.Join(wrap(printable("- "+c.Run+": "+c.Says), columns, 2, 4), "\n"))
 		}
 	}
 	if _, err := io.WriteString(w, printableLines(b.String())+"\n"); err != nil {

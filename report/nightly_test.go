@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"packtest/results"
 )
@@ -105,6 +106,47 @@ func TestNightlySaysWhatMatters(t *testing.T) {
 	for _, l := range strings.Split(text.String(), "\n") {
 		if width(l) > 72 {
 			t.Errorf("wider than 72: %s", l)
+		}
+	}
+}
+
+// The mail has 72 columns, and the tables are whole, whatever runs are called and
+// say. Checks and searches are in neither.
+func TestNightlyOddNames(t *testing.T) {
+	runs := nights()
+	for i := range runs {
+		r := &runs[i]
+		r.Folder, r.ID, r.Why, r.Candidate = r.Folder+longName, r.ID+longName+"\x1b\xff", longName+"\n"+longName, longName
+		for _, variants := range r.Figures {
+			variants[longName] = variants["pack"]
+			delete(variants, "pack")
+		}
+		if r.Against != nil {
+			r.Against.ID, r.Against.Why = longName, longName+"\x00"
+		}
+	}
+	other := runs[20]
+	other.Kind, other.Why = results.KindCheck, "a check"
+	runs = append(runs, other)
+	other.Kind, other.Why = results.KindBisect, "a search"
+	n := NewNightly(append(runs, other), "")
+	if len(n.Runs) != 21 || n.Newest.Why == "a check" || n.Newest.Why == "a search" {
+		t.Errorf("%d runs, of which the newest says %q", len(n.Runs), n.Newest.Why)
+	}
+	var text, trends, page bytes.Buffer
+	for _, err := range []error{n.Text(&text), n.TrendTable(&trends), n.HTML(&page)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, l := range strings.Split(text.String(), "\n") {
+		if width(l) > columns {
+			t.Errorf("wider than %d: %s", columns, l)
+		}
+	}
+	for _, b := range []string{text.String(), trends.String(), page.String()} {
+		if strings.ContainsAny(b, "\x00\x1b") || !utf8.ValidString(b) {
+			t.Errorf("not to be printed: %q", b)
 		}
 	}
 }

@@ -19,6 +19,9 @@ const columns = 72
 // shows; the long forms show them all.
 const maxEvidence = 12
 
+// maxFactName is the width of the column of names beside facts.
+const maxFactName = 32
+
 // TextStyle is how the text form is written. The zero value is plain UTF-8.
 type TextStyle struct {
 	Colour bool // ANSI colours, for a terminal
@@ -82,7 +85,7 @@ func (t *text) document(d Document) {
 		t.line("")
 	}
 	for _, l := range d.Leads {
-		t.para(fmt.Sprintf("  %-7s ", printable(l.Arch)), l.Says, 10, "")
+		t.para("  "+pad(clip(printable(l.Arch), 16), 7)+" ", l.Says, 10, "")
 	}
 	for _, s := range d.Sections {
 		if s.Detail {
@@ -185,12 +188,12 @@ func (t *text) facts(b Facts) {
 	w := 0
 	for _, f := range b.Items {
 		if !f.Detail {
-			w = max(w, width(f.Name))
+			w = min(max(w, width(printable(f.Name))), maxFactName)
 		}
 	}
 	for _, f := range b.Items {
 		if !f.Detail {
-			t.para("  "+pad(printable(f.Name), w)+"  ", f.Value, 4+w, "")
+			t.para("  "+pad(clip(printable(f.Name), w), w)+"  ", f.Value, 4+w, "")
 		}
 	}
 }
@@ -316,7 +319,7 @@ func clip(s string, w int) string {
 	if width(s) <= w {
 		return s
 	}
-	return string([]rune(s)[:w-3]) + "..."
+	return s[:fitting(s, w-3)] + "..."
 }
 
 // printable makes a guest's text harmless for a terminal: control characters,

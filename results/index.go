@@ -30,9 +30,9 @@ const HistoryName = "history"
 const indexSchema = 1
 
 // History returns a summary of every run, oldest first, and what there is to say
-// about the index. A folder that holds another run's record, under a name of its
-// own, was put there by somebody and is left out. History holds each record against its line by size and time of
-// change, and reads those anew that have none.
+// about the index: it holds each record against its line by size and time of
+// change, and reads those anew that have none. A folder that holds another run's
+// record, under a name of its own, was put there by somebody and is left out.
 func (s *Store) History() (list []Summary, notes []string, err error) {
 	defer s.lockIndex()()
 	list, notes, err = s.history()
@@ -72,7 +72,8 @@ func (s *Store) history() (list []Summary, notes []string, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if old, ok := known[id]; ok && old.Stamp == stamp {
+		// Earlier lines do not say which kind of run theirs is.
+		if old, ok := known[id]; ok && old.Stamp == stamp && (old.Kind != "" || old.Unreadable != "") {
 			if list[i] = old; old.Removed { // it was to be, and is still there
 				list[i].Removed = false
 				outdated++

@@ -23,6 +23,9 @@ func (s *Store) Hold(id string) (release func(), err error) {
 
 // HoldNightly marks the store as in use by a nightly run; see Store.Hold.
 func (s *Store) HoldNightly() (release func(), err error) {
+	if err := s.Ready(); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the results folder: %w", err)
 	}
@@ -44,8 +47,8 @@ func hold(dir, what string) (func(), error) {
 	return func() { f.Close() }, nil
 }
 
-// Keep says which runs stay: the newest Runs, and those begun since Since. What
-// is zero keeps nothing by itself; if both are, everything stays.
+// Keep says which runs stay: the newest Runs of each kind, and those begun since
+// Since. What is zero keeps nothing by itself; if both are, everything stays.
 type Keep struct {
 	Runs  int
 	Since time.Time
@@ -78,14 +81,14 @@ func (s *Store) Retain(k Keep) (removed []Summary, err error) {
 		spare[latest] = true
 	}
 	var old []*Summary
-	left := 0
+	left := map[Kind]int{}
 	for i := len(list) - 1; i >= 0; i-- {
 		sum := &list[i]
 		if sum.Removed || sum.Unreadable != "" || sum.copied() {
 			continue
 		}
-		left++
-		if left <= k.Runs || !k.Since.IsZero() && !sum.Started.Before(k.Since) || spare[sum.Folder] {
+		left[sum.Kind]++
+		if left[sum.Kind] <= k.Runs || !k.Since.IsZero() && !sum.Started.Before(k.Since) || spare[sum.Folder] {
 			continue
 		}
 		release, err := s.Hold(sum.Folder)

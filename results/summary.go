@@ -12,6 +12,31 @@ import (
 	"packtest/metric"
 )
 
+// Kind is which verb made a record.
+type Kind string
+
+// The kinds. Only a run's figures are of whole variants, so that trends can be
+// made of them.
+const (
+	KindRun    Kind = "run"
+	KindCheck  Kind = "check"
+	KindBisect Kind = "bisect"
+)
+
+// Kinds returns every kind.
+func Kinds() []Kind { return []Kind{KindRun, KindCheck, KindBisect} }
+
+// Kind tells of which kind the record is.
+func (r *Record) Kind() Kind {
+	switch {
+	case r.Check != nil:
+		return KindCheck
+	case r.Bisection != nil:
+		return KindBisect
+	}
+	return KindRun
+}
+
 // Summary is one run's line in the history: what lists and trends need of it.
 type Summary struct {
 	Index  int    `json:"index"`  // version of the line
@@ -22,6 +47,8 @@ type Summary struct {
 	// Removed is set if the run's folder was removed to make room.
 	Removed bool `json:"removed,omitempty"`
 
+	// Kind is empty in the lines of runs that an earlier packtest removed.
+	Kind      Kind      `json:"kind,omitempty"`
 	ID        string    `json:"id"`
 	Started   time.Time `json:"started"`
 	Finished  time.Time `json:"finished"`
@@ -44,6 +71,10 @@ type Summary struct {
 	Figures map[string]map[string]map[string]float64 `json:"figures"`
 }
 
+// IsRun tells a run from a check and from a search for a patch. What can't be
+// read is taken for one.
+func (s Summary) IsRun() bool { return s.Kind == KindRun || s.Kind == "" }
+
 // Figure names one of a summary's figures: "load jit_pages", or, with the label
 // that tells it from others, "directmap directmap_4k programs=2048".
 func Figure(scenario, metric, labels string) string {
@@ -64,7 +95,7 @@ func ParseFigure(name string) (scenario, metric, labels string) {
 func Summarise(rec *Record) Summary {
 	p := rec.Provenance
 	s := Summary{
-		Index: indexSchema, Folder: rec.ID, ID: rec.ID, Started: rec.Started, Finished: rec.Finished,
+		Index: indexSchema, Folder: rec.ID, Kind: rec.Kind(), ID: rec.ID, Started: rec.Started, Finished: rec.Finished,
 		Verdict: rec.Verdict, Why: rec.Why, Against: rec.Against, Baseline: rec.Baseline, Candidate: rec.Candidate,
 		Findings: len(rec.Findings), Boots: len(rec.Boots), Packtest: p.Packtest, Seed: rec.Seed,
 		Base: strings.TrimSpace(p.Base.Spec + " " + p.Base.Version), Host: fmt.Sprintf("%s, %d CPUs", p.Host.CPU, p.Host.CPUs),
@@ -73,6 +104,9 @@ func Summarise(rec *Record) Summary {
 	var series []string
 	for _, x := range p.Series {
 		series = append(series, fmt.Sprintf("%s %.12s", x.Name, x.SHA256))
+	}
+	if rec.Check != nil {
+		series = append(series, "checked: "+rec.Check.Series)
 	}
 	s.Series = strings.Join(series, ", ")
 	last := map[string]float64{}
