@@ -56,11 +56,10 @@ func (q *BisectRequest) validate() error {
 	case q.Metric == "":
 		return nil
 	}
-	d, ok := metric.Lookup(q.Metric)
-	switch {
-	case !ok:
-		return fault.WithHint(fault.Inputf("bisect: unknown metric %q", q.Metric), "docs/metrics.md lists them")
-	case d.Better != metric.Lower && d.Better != metric.Higher:
+	if err := plan.KnownMetric(q.Metric); err != nil {
+		return err
+	}
+	if d, _ := metric.Lookup(q.Metric); d.Better != metric.Lower && d.Better != metric.Higher {
 		return fault.Inputf("bisect: %s only describes; it can't get worse", q.Metric)
 	}
 	return nil

@@ -141,9 +141,17 @@ func (k *checker) carryOut(ctx context.Context) error {
 	return k.buildConfigs(ctx)
 }
 
+// name is what the user calls the series, or else what its file is called.
+func (k *checker) name() string {
+	if v := k.check.Variants[0].Name; v != plan.SeriesVariant {
+		return v
+	}
+	return k.series.Name
+}
+
 // begin writes down what is going to be looked at.
 func (k *checker) begin(ctx context.Context) error {
-	c := results.Check{Series: k.series.Name, Arches: k.plan.Arches, EveryPatch: k.check.EveryPatch, Steps: []results.CheckStep{}}
+	c := results.Check{Series: k.name(), Arches: k.plan.Arches, EveryPatch: k.check.EveryPatch, Steps: []results.CheckStep{}}
 	for i, p := range k.series.Patches {
 		one := results.CheckPatch{Subject: p.Subject, Applied: i < k.applied}
 		if i == k.applied {

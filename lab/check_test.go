@@ -282,6 +282,10 @@ func TestCheckPasses(t *testing.T) {
 	if n := strings.Count(strings.Join(f.built, "\n"), "check-nojit"); n != 4 {
 		t.Errorf("%d builds in the configuration, want one of each step and architecture:\n%s", n, strings.Join(f.built, "\n"))
 	}
+	rec, _, err = checkFake(t, "tree:"+dir, "range:v6..mine", func(c *plan.Check) { c.Variants[0].Name = "v7" })
+	if err != nil || rec.Check.Series != "v7" || !strings.Contains(rec.Why, "1 patch of v7 passed") {
+		t.Errorf("a series with a name: %v, %+v", err, rec)
+	}
 	dir = checkTree(t, [2]string{"README", "two\n"})
 	if rec, _, err := checkFake(t, "tree:"+dir, "range:v6..mine", nil); err != nil || rec.Verdict != results.Unchanged {
 		t.Errorf("a series that changes no kernel: %v, %s (%s)", err, rec.Verdict, rec.Why)

@@ -84,6 +84,9 @@ func (l *Lab) beginWith(ctx context.Context, req Request, prepare func(context.C
 	if err := checkTolerances(req.Plan); err != nil {
 		return nil, nil, err
 	}
+	if err := l.Store.Ready(); err != nil {
+		return nil, nil, err
+	}
 	stop := l.listen()
 	defer func() {
 		if err != nil {

@@ -5,6 +5,8 @@ package plan
 import (
 	"slices"
 	"strings"
+
+	"packtest/internal/fault"
 )
 
 // Range returns the BASE..HEAD of an element of a stack that is a range of
@@ -39,6 +41,9 @@ func Stacks(list []Variant, arg string, element func(string) (string, error)) ([
 	name, rest, named := strings.Cut(arg, "=")
 	if !named || !isName(name) {
 		name, rest = SeriesVariant, arg
+	}
+	if name == baseVariant {
+		return nil, fault.WithHint(fault.Inputf("%s: no series can be called %s, which is the base as it is", arg, name), "give it another name")
 	}
 	e, err := element(rest)
 	if err != nil {

@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -12,21 +13,28 @@ import (
 
 // validateTolerances checks that every tolerance is of a metric there is.
 func (p *Plan) validateTolerances() error {
+	for _, name := range slices.Sorted(maps.Keys(p.Tolerances)) {
+		if err := KnownMetric(name); err != nil {
+			return fmt.Errorf("tolerance: %w", err)
+		}
+	}
+	return nil
+}
+
+// KnownMetric refuses a name that no metric has.
+func KnownMetric(name string) error {
+	if _, ok := metric.Lookup(name); ok {
+		return nil
+	}
 	var names []string
 	for _, d := range metric.Catalogue() {
 		names = append(names, d.Name)
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.Tolerances)) {
-		if slices.Contains(names, name) {
-			continue
-		}
-		err := fault.Inputf("tolerance: unknown metric %q", name)
-		if near := nearest(name, names); near != "" {
-			return fault.WithHint(err, "did you mean %q?", near)
-		}
-		return fault.WithHint(err, "docs/metrics.md lists the metrics; the judged ones take a tolerance")
+	err := fault.Inputf("unknown metric %q", name)
+	if near := nearest(name, names); near != "" {
+		return fault.WithHint(err, "did you mean %q?", near)
 	}
-	return nil
+	return fault.WithHint(err, "docs/metrics.md lists them")
 }
 
 // usualTolerances are written, as comments, into a plan that has none.

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"packtest/internal/cache"
 	"packtest/internal/fault"
 )
@@ -32,9 +34,39 @@ func NewStore(dir string) *Store { return &Store{dir: dir} }
 // Dir returns the folder of the run called id.
 func (s *Store) Dir(id string) string { return filepath.Join(s.dir, id) }
 
+// Ready tells whether runs can be kept in the store, and makes nothing: that is
+// better known before the hours of work than after them.
+func (s *Store) Ready() error {
+	for dir := filepath.Clean(s.dir); ; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir):
+			continue // it is made in the one above
+		case errors.Is(err, unix.ENOTDIR), err == nil && !info.IsDir():
+			return s.notFolder()
+		case err == nil:
+			err = unix.Access(dir, unix.W_OK)
+		}
+		if err != nil {
+			return fault.WithHint(fault.Harnessf("no run can be kept in %s: %w", s.dir, err), elsewhere)
+		}
+		return nil
+	}
+}
+
+// elsewhere is the way out where a store is of no use.
+const elsewhere = "--results names another folder"
+
+func (s *Store) notFolder() error {
+	return fault.WithHint(fault.Inputf("the results folder %s is no folder", s.dir), elsewhere)
+}
+
 // Create makes a new run's folder and returns its ID: the time, in UTC, and if
 // that is taken, a number.
 func (s *Store) Create(now time.Time) (id string, err error) {
+	if err := s.Ready(); err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return "", fmt.Errorf("make the results folder: %w", err)
 	}
@@ -135,9 +167,15 @@ func (s *Store) Publish(id string) error {
 func (s *Store) Load(ref string) (*Record, error) {
 	for _, p := range []string{filepath.Join(s.dir, ref, RecordName), filepath.Join(ref, RecordName), ref} {
 		b, err := os.ReadFile(p)
-		if err == nil {
+		switch {
+		case err == nil:
 			return Parse(b, p)
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.EISDIR):
+			return nil, fault.Inputf("read the record of %s: %w", ref, err)
 		}
+	}
+	if info, err := os.Stat(ref); err == nil && info.IsDir() {
+		return nil, fault.WithHint(fault.Inputf("%s holds no run: it has no %s", ref, RecordName), "packtest history lists the runs")
 	}
 	return nil, fault.WithHint(fault.Inputf("no run called %q in %s", ref, s.dir), "packtest history lists the runs")
 }
@@ -148,7 +186,10 @@ func Parse(b []byte, name string) (*Record, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return nil, fault.Inputf("read the record %s: %w", name, err)
 	}
-	if r.Schema < 1 || r.Schema > Schema {
+	if r.Schema < 1 {
+		return nil, fault.Inputf("%s is no record of a run: it has no schema", name)
+	}
+	if r.Schema > Schema {
 		return nil, fault.WithHint(fault.Inputf("the record %s has schema %d; this packtest reads up to %d", name, r.Schema, Schema), "use a newer packtest")
 	}
 	return &r, nil
@@ -159,6 +200,9 @@ func (s *Store) IDs() ([]string, error) {
 	dirs, err := os.ReadDir(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	}
+	if errors.Is(err, unix.ENOTDIR) {
+		return nil, s.notFolder()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list the runs: %w", err)

@@ -87,7 +87,7 @@ func TestLoadRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for ref, want := range map[string]string{"cut": "unexpected end", "future": "schema 99", "none": "schema 0", "absent": `no run called "absent"`} {
+	for ref, want := range map[string]string{"cut": "unexpected end", "future": "schema 99", "none": "is no record of a run", "absent": `no run called "absent"`} {
 		_, err := s.Load(ref)
 		if err == nil || !strings.Contains(err.Error(), want) || fault.Of(err) != fault.Input {
 			t.Errorf("Load(%q): %v, want an input error with %q", ref, err, want)

@@ -26,8 +26,8 @@ type bisectCmd struct {
 	Confidence float64  `help:"How sure the answer must be." default:"0.95" placeholder:"P"`
 	Tries      int      `help:"How often the whole series is looked at until it shows something." default:"3" placeholder:"N"`
 	Looks      int      `help:"Most looks at kernels in all." default:"100" placeholder:"N"`
-	Boots      int      `help:"Boots of a look for what is timed (default: one; for a noisy metric the plan's)." placeholder:"N"`
-	Programs   int      `help:"How many programs the load scenario loads, up to 10000." placeholder:"N"`
+	Boots      count    `help:"Boots of a look for what is timed (default: one; for a noisy metric the plan's)." placeholder:"N"`
+	Programs   count    `help:"How many programs the load scenario loads, up to 10000." placeholder:"N"`
 	Parallel   int      `help:"VMs at once." placeholder:"N"`
 	Format     string   `help:"Format of the report on standard output: ${formats}." default:"text" placeholder:"FORMAT"`
 	Progress   string   `help:"Progress on standard error: auto, plain lines, or json for one object a line." default:"auto" enum:"auto,plain,json"`
@@ -80,14 +80,14 @@ func (c *bisectCmd) asPlan() (*plan.Plan, string, error) {
 		p.Boots = 1
 	}
 	if c.Boots != 0 {
-		p.Boots = c.Boots
+		p.Boots = int(c.Boots)
 	}
 	if c.Parallel != 0 {
 		p.Parallel = c.Parallel
 	}
 	for i := range p.Scenarios {
 		if c.Programs != 0 && p.Scenarios[i].Name == "load" {
-			p.Scenarios[i].Programs = c.Programs
+			p.Scenarios[i].Programs = int(c.Programs)
 		}
 	}
 	return p, text, p.Validate()

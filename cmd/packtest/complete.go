@@ -102,6 +102,8 @@ func valuesOf(name, resultsDir string) []string {
 		return strings.Split(formatNames(), ", ")
 	case "verdict":
 		return verdicts()
+	case "kind":
+		return kinds()
 	case "metric":
 		var names []string
 		for _, d := range metric.Catalogue() {

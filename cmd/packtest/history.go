@@ -12,16 +12,18 @@ import (
 
 	"packtest/compare"
 	"packtest/internal/fault"
+	"packtest/plan"
 	"packtest/report"
 	"packtest/results"
 )
 
 // historyCmd is `packtest history`.
 type historyCmd struct {
-	Search  []string `arg:"" optional:"" help:"Only runs in whose ID, verdict, reason, base, series, variants or host every one of these words is found."`
+	Search  []string `arg:"" optional:"" help:"Only runs in whose ID, kind, verdict, reason, base, series, variants or host every one of these words is found."`
+	Kind    []string `help:"Only these kinds: run, check, bisect." placeholder:"KIND" sep:","`
 	Verdict []string `help:"Only runs with these verdicts." placeholder:"VERDICT" sep:","`
 	Since   string   `help:"Only runs begun since: 2026-01-02, or 168h ago." placeholder:"WHEN"`
-	Last    int      `help:"Only the last N of them." placeholder:"N"`
+	Last    count    `help:"Only the last N of them." placeholder:"N"`
 	Trends  bool     `help:"Show every figure over these runs, and where it changed, instead of the runs."`
 	Metric  []string `help:"Only trends of these metrics." placeholder:"NAME" sep:","`
 	Variant []string `help:"Only trends of these variants." placeholder:"NAME" sep:","`
@@ -35,6 +37,7 @@ func (historyCmd) Help() string {
   packtest history
   packtest history --verdict regressed,kernel-failed --since 720h
   packtest history upstream 6.1.192              runs with both words
+  packtest history --kind check v6               checks of a series
   packtest history --trends --metric jit_pages
   packtest history --format html > nightly.html  the page, to be kept or sent
 
@@ -89,10 +92,10 @@ func (c *historyCmd) Run(w *world) error {
 
 func (c *historyCmd) table(w *world, list []results.Summary) error {
 	tw := tabwriter.NewWriter(w.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "ID\tVERDICT\tFINDINGS\tBASE\tWHY")
+	fmt.Fprintln(tw, "ID\tKIND\tVERDICT\tFINDINGS\tBASE\tWHY")
 	for _, s := range list {
 		if s.Unreadable != "" {
-			fmt.Fprintf(tw, "%s\tunreadable\t\t\t%s\n", s.Folder, s.Unreadable)
+			fmt.Fprintf(tw, "%s\t\tunreadable\t\t\t%s\n", s.Folder, s.Unreadable)
 			continue
 		}
 		why := s.Why
@@ -102,7 +105,7 @@ func (c *historyCmd) table(w *world, list []results.Summary) error {
 		if s.Removed {
 			why = "(removed) " + why
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\n", s.Folder, s.Verdict, s.Findings, s.Base, why)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%s\t%s\n", s.Folder, s.Kind, s.Verdict, s.Findings, s.Base, why)
 	}
 	return tw.Flush()
 }
@@ -117,26 +120,54 @@ func (c *historyCmd) choose(list []results.Summary, now time.Time) ([]results.Su
 			return nil, fault.Inputf("--since %q is neither a day such as 2026-01-02 nor a duration such as 168h", c.Since)
 		}
 	}
-	for _, v := range c.Verdict {
-		if !slices.Contains(verdicts(), v) {
-			return nil, fault.Inputf("unknown verdict %q: use one of %s", v, strings.Join(verdicts(), ", "))
+	if err := known("verdict", c.Verdict, verdicts()); err != nil {
+		return nil, err
+	}
+	if err := known("kind", c.Kind, kinds()); err != nil {
+		return nil, err
+	}
+	if err := known("architecture", c.Arch, plan.Architectures()); err != nil {
+		return nil, err
+	}
+	for _, m := range c.Metric {
+		if err := plan.KnownMetric(m); err != nil {
+			return nil, err
 		}
 	}
 	list = slices.DeleteFunc(list, func(s results.Summary) bool {
-		if s.Started.Before(since) || !oneOf(c.Verdict, string(s.Verdict)) {
+		if s.Started.Before(since) || !oneOf(c.Verdict, string(s.Verdict)) || !oneOf(c.Kind, string(s.Kind)) {
 			return true
 		}
-		text := strings.Join([]string{s.Folder, string(s.Verdict), s.Why, s.Base, s.Series, s.Baseline, s.Candidate, s.Host, s.Packtest, s.Unreadable}, "\n")
+		text := strings.Join([]string{s.Folder, string(s.Kind), string(s.Verdict), s.Why, s.Base, s.Series, s.Baseline, s.Candidate, s.Host, s.Packtest, s.Unreadable}, "\n")
 		return slices.ContainsFunc(c.Search, func(word string) bool { return !strings.Contains(strings.ToLower(text), strings.ToLower(word)) })
 	})
-	if c.Last > 0 && len(list) > c.Last {
-		list = list[len(list)-c.Last:]
+	if c.Last > 0 && len(list) > int(c.Last) {
+		list = list[len(list)-int(c.Last):]
 	}
 	return list, nil
 }
 
 // oneOf tells whether s is asked for; an empty list asks for everything.
 func oneOf(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
+
+// known refuses what is not among the words that there are.
+func known(what string, list, words []string) error {
+	for _, s := range list {
+		if !slices.Contains(words, s) {
+			return fault.Inputf("unknown %s %q: use one of %s", what, s, strings.Join(words, ", "))
+		}
+	}
+	return nil
+}
+
+// kinds are the kinds of runs.
+func kinds() []string {
+	var list []string
+	for _, k := range results.Kinds() {
+		list = append(list, string(k))
+	}
+	return list
+}
 
 // verdicts are the words that a run's verdict can be.
 func verdicts() []string {

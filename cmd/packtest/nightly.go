@@ -23,8 +23,8 @@ import (
 type nightlyCmd struct {
 	runFlags
 	Against  string `help:"Compare with this run instead of the last good one; if that shows nothing wrong, this run is the next one's last good." placeholder:"ID"`
-	Keep     int    `help:"Keep the folders of the newest N runs; their lines in the history stay." placeholder:"N"`
-	KeepDays int    `help:"Keep the folders of the last N days' runs. With --keep, what either keeps stays." placeholder:"N"`
+	Keep     count  `help:"Keep the folders of the newest N runs; their lines in the history stay." placeholder:"N"`
+	KeepDays count  `help:"Keep the folders of the last N days' runs. With --keep, what either keeps stays." placeholder:"N"`
 	Progress string `help:"Progress on standard error: auto, plain lines, or json for one object a line." default:"auto" enum:"auto,plain,json"`
 }
 
@@ -49,19 +49,16 @@ run's. 3 if another nightly run is going on in the same folder.`
 
 // Run makes the run, compares it, and writes the page.
 func (c *nightlyCmd) Run(w *world) error {
+	p, text, err := c.asPlan()
+	if err != nil {
+		return err
+	}
 	store := results.NewStore(w.resultsDir)
 	release, err := store.HoldNightly()
 	if err != nil {
 		return err
 	}
 	defer release()
-	if c.Keep < 0 || c.KeepDays < 0 {
-		return fault.Inputf("--keep and --keep-days must be 1 or more")
-	}
-	p, text, err := c.asPlan()
-	if err != nil {
-		return err
-	}
 	var named *results.Record
 	if c.Against != "" { // a run is too long to learn of a mistake at its end
 		if named, err = store.Load(c.Against); err != nil {
@@ -133,7 +130,7 @@ func (c *nightlyCmd) after(w *world, store *results.Store, rec, named *results.R
 	spare, failed := c.compare(store, rec, named)
 	var removed []results.Summary
 	if failed == nil {
-		keep := results.Keep{Runs: c.Keep, Spare: append(spare, rec.ID)}
+		keep := results.Keep{Runs: int(c.Keep), Spare: append(spare, rec.ID)}
 		if c.KeepDays > 0 {
 			keep.Since = w.now().Add(-time.Duration(c.KeepDays) * 24 * time.Hour)
 		}

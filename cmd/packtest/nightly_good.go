@@ -31,13 +31,10 @@ func lastGood(store *results.Store, list []results.Summary, rec *results.Record)
 	var best, refused reference
 	linked := false
 	for _, s := range slices.Backward(list) {
-		if s.Folder == rec.ID || s.Removed || !compare.Good(s) || s.Candidate != rec.Candidate || !s.Started.Before(rec.Started) {
+		if s.Folder == rec.ID || s.Removed || !s.IsRun() || !compare.Good(s) || s.Candidate != rec.Candidate || !s.Started.Before(rec.Started) {
 			continue
 		}
 		good, err := store.Load(s.Folder)
-		if err == nil && (good.Check != nil || good.Bisection != nil) {
-			continue
-		}
 		var both *results.Record
 		if err == nil {
 			both, err = compare.Sides(sideOf(good), sideOf(rec))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"packtest/compare"
@@ -35,11 +36,25 @@ type runFlags struct {
 	Scenario []string `help:"Only these scenarios: ${scenarios}." placeholder:"NAME" sep:","`
 	Variant  []string `help:"Only these variants." placeholder:"NAME" sep:","`
 	Arch     []string `help:"Only these architectures: x86_64, s390x." placeholder:"ARCH" sep:","`
-	Boots    int      `help:"How often each kernel is booted for the timed scenarios." placeholder:"N"`
-	Programs int      `help:"How many programs the load scenario loads, up to 10000." placeholder:"N"`
-	Seconds  int      `help:"How long the soak scenario goes on." placeholder:"N"`
+	Boots    count    `help:"How often each kernel is booted for the timed scenarios." placeholder:"N"`
+	Programs count    `help:"How many programs the load scenario loads, up to 10000." placeholder:"N"`
+	Seconds  count    `help:"How long the soak scenario goes on." placeholder:"N"`
 	Seed     *uint64  `help:"Seed of sizes, programs and orders." placeholder:"N"`
 	Parallel int      `help:"VMs at once." placeholder:"N"`
+}
+
+// count is how many there are to be of something, from 1; it is 0 where the flag
+// is not given.
+type count int
+
+// UnmarshalText reads it.
+func (n *count) UnmarshalText(text []byte) error {
+	i, err := strconv.Atoi(string(text))
+	if err != nil || i < 1 {
+		return fmt.Errorf("%q is no whole number from 1", text)
+	}
+	*n = count(i)
+	return nil
 }
 
 // planFlags are the flags that choose kernels, for every verb that needs one.
@@ -131,7 +146,11 @@ func seriesPath(path string) (string, error) {
 		return plan.Stdin, nil
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", fault.Inputf("--series: %w", err)
+		err = fault.Inputf("--series: %w", err)
+		if strings.Contains(path, "=") {
+			err = fault.WithHint(err, "a NAME= is of lower-case letters, digits, - and _")
+		}
+		return "", err
 	}
 	return filepath.Abs(path)
 }
@@ -146,7 +165,7 @@ func (c *runFlags) asPlan() (*plan.Plan, string, error) {
 		return nil, "", err
 	}
 	if c.Boots != 0 {
-		p.Boots = c.Boots
+		p.Boots = int(c.Boots)
 	}
 	if c.Parallel != 0 {
 		p.Parallel = c.Parallel
@@ -157,13 +176,13 @@ func (c *runFlags) asPlan() (*plan.Plan, string, error) {
 	if c.Programs != 0 {
 		for i := range p.Scenarios {
 			if p.Scenarios[i].Name == "load" {
-				p.Scenarios[i].Programs = c.Programs
+				p.Scenarios[i].Programs = int(c.Programs)
 			}
 		}
 	}
 	for i := range p.Scenarios {
 		if c.Seconds != 0 && p.Scenarios[i].Name == "soak" {
-			p.Scenarios[i].Seconds = c.Seconds
+			p.Scenarios[i].Seconds = int(c.Seconds)
 		}
 	}
 	return p, text, p.Validate()
