@@ -144,6 +144,12 @@ func Protected(images []Image, table probe.PageTable) []wire.Finding {
 	return append(list, finding("permissions", "programs' code is not mapped", unmapped)...)
 }
 
+// Momentary holds if no page of code was seen to be writable while other programs
+// were loaded and freed; cases are those that were.
+func Momentary(cases []string) []wire.Finding {
+	return finding("permissions", "programs' code is writable while others are loaded or freed", cases)
+}
+
 // lowcore is where s390x keeps what interrupts save and load, from address 0
 // on: it is written by all and holds code that starts further processors.
 const lowcore = 0x2000

@@ -56,7 +56,7 @@ func (env *Env) findSymbols() error {
 	if env.symbolsRead {
 		return nil
 	}
-	wanted := map[string]*uint64{"bpf_jit_current": &env.jitCurrent, "init_top_pgt": &env.pageTable, dispatcherCall: &env.dispatcher}
+	wanted := map[string]*uint64{"bpf_jit_current": &env.jitCurrent, "init_top_pgt": &env.pageTable, "swapper_pg_dir": &env.pageTable, dispatcherCall: &env.dispatcher}
 	list, err := env.Kernel.Symbols(func(name string) bool { return wanted[name] != nil })
 	if err != nil {
 		return err

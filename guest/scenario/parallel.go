@@ -173,11 +173,17 @@ func (c *crowd) round(ctx context.Context, workers, until int) {
 	}
 	stable := c.a.set.programs
 	rest.Go(func() { c.fail(c.occupy(ctx, stable)) })
+	g, err := c.a.watch.newGuard(stable)
+	c.fail(err)
+	if g != nil {
+		rest.Go(func() { c.fail(g.run(ctx)) })
+	}
 	done := make(chan struct{})
 	go func() { work.Wait(); close(done) }()
 	c.wait(done)
 	stop()
 	rest.Wait()
+	g.report()
 	c.a.loads += int(c.loads.Swap(0))
 }
 

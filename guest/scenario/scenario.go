@@ -91,8 +91,8 @@ type Env struct {
 	// takes longer than everything else.
 	held *workload
 	// jitCurrent, pageTable and dispatcher are the addresses of the kernel's
-	// bpf_jit_current, init_top_pgt and dispatcherCall, once symbolsRead, and 0 if
-	// it has no such symbol.
+	// bpf_jit_current, init_top_pgt (swapper_pg_dir on s390x) and dispatcherCall,
+	// once symbolsRead, and 0 if it has no such symbol.
 	jitCurrent, pageTable, dispatcher uint64
 	symbolsRead                       bool
 }
