@@ -93,3 +93,27 @@ func TestDirect(t *testing.T) {
 		}
 	}
 }
+
+func TestEntryWritable(t *testing.T) {
+	for _, tc := range []struct {
+		name           string
+		entry          Entry
+		value          uint64
+		writable, maps bool
+	}{
+		{"x86_64, page", Entry{shift: 12}, 0x5163, true, true},
+		{"x86_64, read-only page", Entry{shift: 12}, 0x5161, false, true},
+		{"x86_64, no page", Entry{shift: 12}, 0x5162, false, false},
+		{"x86_64, large page", Entry{shift: 21}, 0x2000e1, false, true},
+		{"x86_64, a table in its place", Entry{shift: 21}, 0x5063, false, false},
+		{"s390x, page", Entry{shift: 12, s390: true}, 0x5000, true, true},
+		{"s390x, read-only page", Entry{shift: 12, s390: true}, 0x5200, false, true},
+		{"s390x, no page", Entry{shift: 12, s390: true}, 0x400, false, false},
+		{"s390x, read-only segment", Entry{shift: 20, s390: true}, 0x100600, false, true},
+		{"s390x, a table in its place", Entry{shift: 20, s390: true}, 0x5000, false, false},
+	} {
+		if w, m := tc.entry.Writable(tc.value); w != tc.writable || m != tc.maps {
+			t.Errorf("%s: writable %v, maps %v", tc.name, w, m)
+		}
+	}
+}
