@@ -282,7 +282,9 @@ func TestCheckPasses(t *testing.T) {
 	if n := strings.Count(strings.Join(f.built, "\n"), "check-nojit"); n != 4 {
 		t.Errorf("%d builds in the configuration, want one of each step and architecture:\n%s", n, strings.Join(f.built, "\n"))
 	}
-	rec, _, err = checkFake(t, "tree:"+dir, "range:v6..mine", func(c *plan.Check) { c.Variants[0].Name = "v7" })
+	rec, _, err = checkFake(t, "tree:"+dir, "range:v6..mine", func(c *plan.Check) {
+		c.Of(plan.Variant{Name: "v7", Stack: c.Variants[0].Stack})
+	})
 	if err != nil || rec.Check.Series != "v7" || !strings.Contains(rec.Why, "1 patch of v7 passed") {
 		t.Errorf("a series with a name: %v, %+v", err, rec)
 	}
