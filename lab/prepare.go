@@ -11,6 +11,7 @@ import (
 	"packtest/kernel/series"
 	"packtest/kernel/source"
 	"packtest/plan"
+	"packtest/vm"
 )
 
 // PatchesFor is the folder of the carried series that fit the base. Only one
@@ -54,6 +55,9 @@ func (l *Lab) read(ctx context.Context, p *plan.Plan) (*prepared, error) {
 		return nil, err
 	}
 	for _, arch := range p.Arches {
+		if err := vm.CheckAccel(p.VM.Accelerator, arch); err != nil {
+			return nil, err
+		}
 		frs, err := l.loadFragments(arch, p.Config)
 		if err != nil {
 			return nil, err

@@ -38,6 +38,19 @@ func DetectAccel(ctx context.Context, c *cache.Cache, want, arch string, probe M
 	return d.detect(ctx, want, arch, probe)
 }
 
+// CheckAccel returns the error that DetectAccel would end in, as far as that is
+// known before there is a kernel to boot.
+func CheckAccel(want, arch string) error {
+	d := detector{devKVM: "/dev/kvm", hostArch: hostArch()}
+	if want != KVM {
+		return nil
+	}
+	if why := d.refuses(arch); why != "" {
+		return noKVM(arch, why)
+	}
+	return nil
+}
+
 // detector is DetectAccel with what a test wants to replace.
 type detector struct {
 	cache    *cache.Cache
@@ -75,21 +88,33 @@ func (d *detector) detect(ctx context.Context, want, arch string, probe Machine)
 	case want == KVM && a.unsure:
 		return "", "", fault.Harnessf("whether KVM works for %s here can't be told: %s", arch, a.Why)
 	case want == KVM:
-		return "", "", fault.WithHint(fault.Inputf("KVM does not work for %s here: %s", arch, a.Why),
-			"leave the accelerator to packtest (auto), or ask for tcg")
+		return "", "", noKVM(arch, a.Why)
 	}
 	return TCG, a.Why, nil
 }
 
-func (d *detector) ask(ctx context.Context, insist bool, arch string, probe Machine) (kvmAnswer, error) {
+// refuses returns why there can be no KVM, or "" where only a boot can tell.
+func (d *detector) refuses(arch string) string {
 	if arch != d.hostArch {
-		return kvmAnswer{Why: fmt.Sprintf("KVM can't run %s on %s", arch, d.hostArch)}, nil
+		return fmt.Sprintf("KVM can't run %s on %s", arch, d.hostArch)
 	}
 	f, err := os.OpenFile(d.devKVM, os.O_RDWR, 0)
 	if err != nil {
-		return kvmAnswer{Why: err.Error()}, nil
+		return err.Error()
 	}
 	f.Close()
+	return ""
+}
+
+func noKVM(arch, why string) error {
+	return fault.WithHint(fault.Inputf("KVM does not work for %s here: %s", arch, why),
+		"leave the accelerator to packtest (auto), or ask for tcg")
+}
+
+func (d *detector) ask(ctx context.Context, insist bool, arch string, probe Machine) (kvmAnswer, error) {
+	if why := d.refuses(arch); why != "" {
+		return kvmAnswer{Why: why}, nil
+	}
 	id, err := d.identity(ctx, arch)
 	if err != nil {
 		return kvmAnswer{}, err

@@ -84,6 +84,8 @@ func TestPrepareErrors(t *testing.T) {
 		{"nodes", func(m *Machine) { m.Nodes = 2 }, "QEMU's machine for s390x has one node, not 2", fault.Input},
 		{"no folder", func(m *Machine) { m.Dir = "" }, "no folder", fault.Input},
 		{"KVM for another architecture", func(m *Machine) { m.Accel = KVM }, "KVM can't run s390x", fault.Input},
+		{"KVM and a trace", func(m *Machine) { m.Arch, m.Accel, m.Plugin = hostArch(), KVM, "file=itlb.so" }, "a plugin that traces instructions needs TCG", fault.Input},
+		{"KVM and the same each time", func(m *Machine) { m.Arch, m.Accel, m.Deterministic = hostArch(), KVM, true }, "a deterministic run needs TCG", fault.Input},
 		{"no kernel", func(m *Machine) { m.Kernel = "/no/kernel" }, "kernel: stat /no/kernel", fault.Harness},
 		{"no initramfs", func(m *Machine) { m.Initrd = "/no/initrd" }, "initramfs: stat /no/initrd", fault.Harness},
 		{"no QEMU", func(m *Machine) { t.Setenv("PATH", "/nowhere") }, "QEMU is missing", fault.Harness},
