@@ -137,6 +137,11 @@ func (r *run) bootCells(ctx context.Context) error {
 		if err := r.remark("%s is traced under TCG, since KVM shows no instructions; everything else runs under KVM where there is KVM", tracedScenario); err != nil {
 			return err
 		}
+		if splitsLargePages(os.DirFS("/")) {
+			if err := r.remark("this host's KVM maps what guests execute by 4 KiB entries (kvm.nx_huge_pages): the processor's counters don't show what a large page saves"); err != nil {
+				return err
+			}
+		}
 	}
 	return r.bootAll(ctx, boots, accel, nil)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"packtest/guest/wire"
 	"packtest/internal/fault"
@@ -38,6 +39,24 @@ func TestCounting(t *testing.T) {
 			return o.traced && o.cell == b.cell && o.beside == b.number && b.beside == o.number
 		}) || join(b.names()) != tracedScenario {
 			t.Errorf("boot %+v", b)
+		}
+	}
+}
+
+// Only a host that splits what guests execute is said to.
+func TestSplitsLargePages(t *testing.T) {
+	const file = "sys/module/kvm/parameters/nx_huge_pages"
+	for _, tc := range []struct {
+		host fstest.MapFS
+		want bool
+	}{
+		{fstest.MapFS{file: {Data: []byte("Y\n")}}, true},
+		{fstest.MapFS{file: {Data: []byte("N\n")}}, false},
+		{fstest.MapFS{file: {Data: []byte("never\n")}}, false},
+		{fstest.MapFS{}, false},
+	} {
+		if got := splitsLargePages(tc.host); got != tc.want {
+			t.Errorf("%v: %v", tc.host, got)
 		}
 	}
 }
