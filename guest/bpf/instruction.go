@@ -147,6 +147,8 @@ func JumpGT(dst Register, v int32, skip int16) Instruction {
 
 // Numbers of the kernel's helpers.
 const (
+	// Random returns 32 random bits.
+	Random = 7
 	// TailCall continues with another program.
 	TailCall = 12
 	// ProbeReadKernel reads memory that need not be there.

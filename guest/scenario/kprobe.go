@@ -123,19 +123,25 @@ func attach(program int) (remove func() error, err error) {
 	if err := writeEvents("p:" + probeName + " " + target); err != nil {
 		return nil, fmt.Errorf("set a kprobe on %s: %w", target, err)
 	}
-	removeEvent := func() error { return writeEvents("-:" + probeName) }
+	return attachEvent(probeName, program)
+}
+
+// attachEvent has a program set off by a dynamic trace event, whatever probes it
+// has. The function it returns takes both away; after an error the event is gone.
+func attachEvent(name string, program int) (remove func() error, err error) {
+	removeEvent := func() error { return writeEvents("-:" + name) }
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, removeEvent())
 		}
 	}()
-	id, err := os.ReadFile(tracing + "/events/" + probeName + "/id")
+	id, err := os.ReadFile(tracing + "/events/" + name + "/id")
 	if err != nil {
 		return nil, err
 	}
 	event, err := strconv.ParseUint(strings.TrimSpace(string(id)), 10, 32)
 	if err != nil {
-		return nil, fmt.Errorf("number of event %s: %w", probeName, err)
+		return nil, fmt.Errorf("number of event %s: %w", name, err)
 	}
 	attr := unix.PerfEventAttr{
 		Type: unix.PERF_TYPE_TRACEPOINT, Config: event,
@@ -144,11 +150,11 @@ func attach(program int) (remove func() error, err error) {
 	// A program is set off on every processor, whichever the event is opened for.
 	fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("open event %s: %w", probeName, err)
+		return nil, fmt.Errorf("open event %s: %w", name, err)
 	}
 	if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, program); err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("attach a program to %s: %w", probeName, err)
+		return nil, fmt.Errorf("attach a program to %s: %w", name, err)
 	}
 	return func() error { return errors.Join(unix.Close(fd), removeEvent()) }, nil
 }

@@ -160,24 +160,30 @@ type place struct{ processor, memory int }
 // run calls f on a thread that runs on the processor and takes memory of the
 // node, and that ends with f.
 func (p place) run(f func() error) error {
+	return onProcessor(p.processor, func() error {
+		const bind = 2 // MPOL_BIND
+		var mask [16]uint64
+		mask[p.memory/64] |= 1 << (p.memory % 64)
+		if _, _, errno := unix.RawSyscall(unix.SYS_SET_MEMPOLICY, bind, uintptr(unsafe.Pointer(&mask)), 64*uintptr(len(mask))); errno != 0 {
+			return fmt.Errorf("take memory of node %d: %w", p.memory, errno)
+		}
+		return f()
+	})
+}
+
+// onProcessor calls f on a thread that runs on the processor, and ends with f.
+func onProcessor(processor int, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		// Never unlocked: so the thread ends.
 		runtime.LockOSThread()
-		done <- func() error {
-			var set unix.CPUSet
-			set.Set(p.processor)
-			if err := unix.SchedSetaffinity(0, &set); err != nil {
-				return fmt.Errorf("go to processor %d: %w", p.processor, err)
-			}
-			const bind = 2 // MPOL_BIND
-			var mask [16]uint64
-			mask[p.memory/64] |= 1 << (p.memory % 64)
-			if _, _, errno := unix.RawSyscall(unix.SYS_SET_MEMPOLICY, bind, uintptr(unsafe.Pointer(&mask)), 64*uintptr(len(mask))); errno != 0 {
-				return fmt.Errorf("take memory of node %d: %w", p.memory, errno)
-			}
-			return f()
-		}()
+		var set unix.CPUSet
+		set.Set(processor)
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			done <- fmt.Errorf("go to processor %d: %w", processor, err)
+			return
+		}
+		done <- f()
 	}()
 	return <-done
 }

@@ -49,6 +49,7 @@ func parallel(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error)
 	p := crowd{a: a, seed: spec.Seed}
 	// Before there is anything else.
 	p.race(ctx, workers)
+	p.fail(p.raceSlowly(ctx, workers))
 	if err := p.err(); err != nil {
 		env.refused(err)
 		return err
@@ -190,6 +191,9 @@ func (c *crowd) round(ctx context.Context, workers, until int) {
 // raceTime is how long processors race, in which each loads a few hundred programs.
 const raceTime = 2 * time.Second
 
+// raceSteps is how often they load and free in step.
+const raceSteps = 48
+
 // race has workers load, run and free one to three tiny programs at a time, and
 // every now and then wait for about as long as the kernel takes to free them.
 func (c *crowd) race(ctx context.Context, workers int) {
@@ -204,30 +208,54 @@ func (c *crowd) race(ctx context.Context, workers int) {
 	c.wait(done)
 }
 
+// raceSlowly has workers load, run and free a few tiny programs in step, where the
+// functions of executable memory are slow, if they can be made so: the last
+// programs of a pack go at the same moment, and new ones come about then.
+func (c *crowd) raceSlowly(ctx context.Context, workers int) (err error) {
+	if c.a.env.Arch == "s390x" {
+		return nil
+	}
+	stop, err := slowDown()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	ctx, cancel := context.WithTimeout(ctx, 2*raceTime)
+	defer cancel()
+	sets := make([]loaded, workers)
+	step := func(do func(i int) error) {
+		var all sync.WaitGroup
+		for i := range workers {
+			all.Go(func() {
+				c.fail(onProcessor(i, func() error { return do(i) }))
+			})
+		}
+		all.Wait()
+	}
+	r := rand.New(rand.NewPCG(c.seed, 1<<33))
+	for n := 0; n < raceSteps && ctx.Err() == nil && c.err() == nil; n++ {
+		seed, pause := r.Uint64(), r.IntN(int(raceTime/50))
+		step(func(i int) (err error) {
+			own := rand.New(rand.NewPCG(seed, uint64(i)))
+			// When the kernel frees those of the step before.
+			time.Sleep(time.Duration(own.IntN(1 + pause)))
+			sets[i], err = c.few(own, (workers+i)<<20+4*n)
+			return err
+		})
+		step(func(i int) error { sets[i].close(); return nil })
+		c.a.env.Report.Progress(n, 0, "steps of a race")
+	}
+	return nil
+}
+
 // raceOne is one worker's part of a race.
 func (c *crowd) raceOne(ctx context.Context, r *rand.Rand, worker int) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	packet := make([]byte, 4096)
 	for n := 0; ctx.Err() == nil; n++ {
-		var set loaded
-		for i := range 1 + r.IntN(3) {
-			made, err := c.a.fleet.Tiny(worker<<20 + 4*n + i)
-			if err != nil {
-				return err
-			}
-			fd, err := bpf.Load(made.Type, made.Name, made.Code)
-			if err != nil {
-				set.close()
-				return fmt.Errorf("program %s: %w", made.Name, err)
-			}
-			set.programs = append(set.programs, program{made, fd})
-		}
-		for _, p := range set.programs {
-			if err := c.run(p, packet, nil); err != nil {
-				set.close()
-				return err
-			}
+		set, err := c.few(r, worker<<20+4*n)
+		if err != nil {
+			return err
 		}
 		set.close()
 		if r.IntN(2) == 0 {
@@ -235,6 +263,34 @@ func (c *crowd) raceOne(ctx context.Context, r *rand.Rand, worker int) error {
 		}
 	}
 	return nil
+}
+
+// few loads and runs one to three tiny programs.
+func (c *crowd) few(r *rand.Rand, number int) (set loaded, err error) {
+	defer func() {
+		if err != nil {
+			set.close()
+			set = loaded{}
+		}
+	}()
+	packet := make([]byte, 4096)
+	for i := range 1 + r.IntN(3) {
+		made, err := c.a.fleet.Tiny(number + i)
+		if err != nil {
+			return set, err
+		}
+		fd, err := bpf.Load(made.Type, made.Name, made.Code)
+		if err != nil {
+			return set, fmt.Errorf("program %s: %w", made.Name, err)
+		}
+		set.programs = append(set.programs, program{made, fd})
+	}
+	for _, p := range set.programs {
+		if err := c.run(p, packet, nil); err != nil {
+			return set, err
+		}
+	}
+	return set, nil
 }
 
 // wait gives signs of life until done is closed, as long as workers get on: two that
