@@ -138,6 +138,7 @@ func TestAnalyse(t *testing.T) {
 			{"itlb_model_misses_per_run", zen("mapping=as-is lap=warm part=all"), 1},
 			{"itlb_model_misses_per_run", zen("mapping=as-is lap=cold part=all"), 1.02},
 			{"itlb_model_misses_per_kiloinstruction", zen("mapping=as-is lap=warm"), 20},
+			{"itlb_model_misses_per_kiloinstruction", zen("mapping=as-is lap=cold"), 20.4},
 			{"itlb_model_walks_per_run", zen("mapping=as-is lap=warm part=all"), 0},
 			{"itlb_model_walks_per_run", zen("mapping=as-is lap=cold part=all"), 1.02},
 			{"itlb_model_programs_missing", zen("mapping=as-is"), 100},
@@ -230,12 +231,26 @@ func TestAnalyseFlushes(t *testing.T) {
 					t.Errorf("curve, %s: %g misses a run, not %g", bound, got, want)
 				}
 			}
-			partly := 0.0
-			if tc.kind == trace.FlushPage || tc.kind == trace.FlushUnknown {
+			partly, fully := 0.0, 0.0
+			switch tc.kind {
+			case trace.FlushPage, trace.FlushUnknown:
 				partly = 500
+			case trace.FlushAll, trace.FlushNonGlobal:
+				fully = 500
 			}
 			if got := find(t, samples, "itlb_trace_flushes", "seen=partly"); got != partly {
 				t.Errorf("%g flushes seen in part, not %g", got, partly)
+			}
+			if got := find(t, samples, "itlb_trace_flushes", "seen=fully"); got != fully {
+				t.Errorf("%g flushes seen fully, not %g", got, fully)
+			}
+			// What was flushed is missed at every capacity.
+			missing := 0.0
+			if tc.full == 3 {
+				missing = 100
+			}
+			if got := find(t, samples, "itlb_model_capacity_programs_missing", "entries=4096", "bound=full", "mapping=as-is"); got != missing {
+				t.Errorf("curve: %g programs miss, not %g", got, missing)
 			}
 		})
 	}
@@ -308,6 +323,40 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
+// A program's misses are those of the first level, whatever the second served.
+func TestProgramMisses(t *testing.T) {
+	w := perPage(1, 4096)
+	r := analyse(t, w, events(w))
+	at := slices.IndexFunc(r.Models, func(m *Model) bool { return m.Geometry.Name == "zen2" && m.Policy == LRU && m.Mapping == AsIs })
+	if got, want := r.ProgramMisses(r.Models[at], Warm)[0], (ProgramCount{ID: 1, Own: 4}); got != want {
+		t.Errorf("%+v, not %+v", got, want)
+	}
+}
+
+// A page is BPF's if it holds a program's first byte or its last one; a leaf that
+// is used for two parts counts in both.
+func TestParts(t *testing.T) {
+	w := Window{Form: "test_run", Loaded: 2, Hot: 2, Rounds: 2, Runs: 4,
+		Kernel: []Mapping{{moduleAddr, moduleAddr + 2<<20, 2 << 20}}, User: []Mapping{{userAddr, userAddr + 0x1000, 4096}},
+		Images: []Image{{Start: moduleAddr + 0x1ff0, Bytes: 0x11, ID: 1, Hot: true}, {Start: moduleAddr + 0x3800, Bytes: 0x800, ID: 2, Hot: true}}}
+	round := func() (list []trace.Event) {
+		for _, page := range []uint64{0, 1, 2, 3, 4} {
+			list = append(list, trace.Event{Page: moduleAddr/4096 + page, Instructions: 1})
+		}
+		return list
+	}
+	r := analyse(t, w, slices.Concat(round(), []trace.Event{{Kind: trace.Lap}}, round()))
+	if got, want := r.Trace.Pages, [parts]int{BPF: 3, Kernel: 2}; got != want {
+		t.Errorf("pages %v, not %v", got, want)
+	}
+	if got, want := r.Trace.Translations, [parts]Leaves{BPF: {Large: 1}, Kernel: {Large: 1}}; got != want {
+		t.Errorf("leaves %v, not %v", got, want)
+	}
+	if got, want := r.Trace.AllTranslations, (Leaves{Large: 1}); got != want {
+		t.Errorf("leaves in all %v, not %v", got, want)
+	}
+}
+
 // What can't be true of a window is an error.
 func TestAnalyseRefuses(t *testing.T) {
 	broken := errors.New("block 7: checksum")
@@ -348,6 +397,7 @@ func TestAnalyseRefuses(t *testing.T) {
 			}
 		}, "no instructions", nil},
 		"kernel and user overlap": {func(w *Window, s *source) { w.User[0] = Mapping{textAddr + 0x1000, textAddr + 0x2000, 4096} }, "overlap", nil},
+		"they overlap by a page":  {func(w *Window, s *source) { w.User[0] = Mapping{textAddr + 0x5000, textAddr + 0x7000, 4096} }, "overlap", nil},
 		"no such leaf":            {func(w *Window, s *source) { w.User[0].PageBytes = 8192 }, "pages of 8192 bytes", nil},
 		"half a leaf":             {func(w *Window, s *source) { w.Kernel[0].Start += 100 }, "no range of pages", nil},
 		"a range backwards":       {func(w *Window, s *source) { w.User[0].End = w.User[0].Start }, "no range of pages", nil},
@@ -409,5 +459,10 @@ func TestSweepAlone(t *testing.T) {
 	d := r.Curves[0].Distances(Warm, BPF)
 	if len(d) != 103 || d[102] != 400 {
 		t.Errorf("distances of BPF pages: %v", d)
+	}
+	for entries, want := range map[int]int{101: 100, 102: 0} {
+		if got := r.ProgramsMissingAt(r.Curves[0], entries); got != want {
+			t.Errorf("%d programs miss with %d entries, not %d", got, entries, want)
+		}
 	}
 }

@@ -114,6 +114,11 @@ func TestNoTree(t *testing.T) {
 		}
 	}
 	all := analyse(t, perPage(1, 4096), events(perPage(1, 4096)))
+	for _, m := range all.Models {
+		if m.Mapping != AsIs && m.Policy != m.Geometry.known() {
+			t.Errorf("a what-if of %s with %s", m.Geometry.Name, m.Policy)
+		}
+	}
 	opt := x86(t)
 	opt.KnownPolicy = true
 	r, err = Analyse(perPage(1, 4096), &source{list: events(perPage(1, 4096))}, opt)

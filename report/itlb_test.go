@@ -3,9 +3,12 @@
 package report
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"packtest/metric"
 	"packtest/results"
@@ -68,5 +71,47 @@ skylake-sp, plru | 999.00 | 999.00 |
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// The plots over hot programs are of the windows with most programs loaded, the
+// table is of the others; what-ifs are marked.
+func TestITLBSweep(t *testing.T) {
+	rec := &results.Record{Schema: results.Schema, ID: "x", Baseline: "nopack", Candidate: "pack"}
+	value := map[string]float64{"160/100": 1, "2048/8": 2, "2048/512": 3}
+	for window, y := range value {
+		loaded, hot, _ := strings.Cut(window, "/")
+		for i, form := range forms() {
+			add := func(name string, value float64, labels map[string]string) {
+				maps.Copy(labels, map[string]string{"loaded": loaded, "hot": hot, "form": form, "part": "bpf"})
+				rec.Samples = append(rec.Samples, results.Sample{Arch: "x86_64", Variant: "pack", Scenario: "itlb", Sample: metric.New(name, labels, value)})
+			}
+			add(tracePages, 5, map[string]string{})
+			for j, mapping := range []string{asIs, "what-if-4k"} {
+				add(modelMisses, y+10*float64(i)+100*float64(j), map[string]string{"geometry": "skylake-sp", "policy": "lru", "bound": "ignored", "mapping": mapping, "lap": "warm"})
+			}
+		}
+	}
+	rec.Normalise()
+	var got []string
+	for _, s := range Build(rec).Sections {
+		for _, b := range s.Blocks {
+			switch b := b.(type) {
+			case Table:
+				if strings.Contains(b.Caption, ", model:") {
+					got = append(got, fmt.Sprintf("%v %v", b.Columns, b.Rows))
+				}
+			case Plot:
+				got = append(got, fmt.Sprintf("%s, in brief %v: %v", b.Title, !b.Detail, b.Series))
+			}
+		}
+	}
+	want := []string{
+		"[{TLB false} {pack false} {pack 4k? false}] [{[{skylake-sp, lru  } {1.00  } {101.00  }] false} {[{skylake-sp, lru, attached  } {11.00  } {111.00  }] true}]",
+		"x86_64, model skylake-sp, lru: misses on BPF code per run, hot programs of 2048, in brief true: [{pack [8 512] [2 3] false} {pack 4k? [8 512] [102 103] false}]",
+		"x86_64, model skylake-sp, lru: misses on BPF code per run, hot programs of 2048, attached, in brief false: [{pack [8 512] [12 13] false} {pack 4k? [8 512] [112 113] false}]",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
 }
