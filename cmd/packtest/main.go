@@ -35,11 +35,16 @@ func main() {
 }
 
 // interruptible returns a context that ends at the first SIGINT, SIGTERM or
-// SIGHUP; a second one ends packtest at once.
+// SIGHUP; a second one ends packtest at once. What packtest was started to ignore,
+// by nohup, say, it goes on ignoring.
 func interruptible(parent context.Context, stderr io.Writer) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(parent)
 	ch := make(chan os.Signal, 2)
-	signal.Notify(ch, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(ch, s)
+		}
+	}
 	go func() {
 		<-ch
 		fmt.Fprintln(stderr, "packtest: interrupted, cleaning up (once more to kill)")
