@@ -5,6 +5,7 @@ package lab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,6 +124,74 @@ func TestJoin(t *testing.T) {
 	}
 }
 
+// A flush of what isn't global leaves the kernel's entries, unless page tables are
+// isolated.
+func TestJoinGlobal(t *testing.T) {
+	for meltdown, want := range map[string]float64{"Not affected": 0, "Vulnerable": 0, "Mitigation: PTI": 1} {
+		fetch := func(address uint64) trace.Event {
+			return trace.Event{Page: address / trace.PageBytes, Instructions: 10}
+		}
+		var b bytes.Buffer
+		w, err := trace.NewWriter(&b, trace.Header{Arch: "x86_64", Interface: 4, CPUs: 1, Tag: "image", Build: "b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		round := []trace.Event{{Kind: trace.Flush, Page: uint64(trace.FlushNonGlobal)}, fetch(userText), fetch(packStart), fetch(kernelText)}
+		events := slices.Concat(round, []trace.Event{{Kind: trace.Lap}}, round)
+		if err := errors.Join(w.Begin(0), w.Write(events), w.End(), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		j := joiner{arch: "x86_64", tag: "image", windows: []wire.Window{toldWindow(1)}, mitigations: map[string]string{"meltdown": meltdown}}
+		if err := j.join(&b); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range j.samples {
+			if l := s.Labels; s.Metric == "itlb_model_misses_per_run" && l["mapping"] == itlb.AsIs && l["lap"] == "warm" && l["part"] == "bpf" && s.Values[0] != want {
+				t.Errorf("meltdown: %s: %s misses %g times a run, not %g", meltdown, l["geometry"], s.Values[0], want)
+			}
+		}
+	}
+}
+
+// Of the windows after the first two there is what plots need.
+func TestJoinSweep(t *testing.T) {
+	told := []wire.Window{toldWindow(1), toldWindow(2), toldWindow(3)}
+	for i, form := range []string{"first", "second", "third"} {
+		told[i].Form = form
+	}
+	j := joiner{arch: "x86_64", tag: "image", windows: told}
+	if err := j.join(bytes.NewReader(traceOf(t, trace.Header{Arch: "x86_64", Interface: 1, CPUs: 1, Tag: "image", Build: "b"}, 3, 2))); err != nil {
+		t.Fatal(err)
+	}
+	has := func(form, name, label, value string) bool {
+		return slices.ContainsFunc(j.samples, func(s metric.Sample) bool {
+			return s.Labels["form"] == form && s.Metric == name && s.Labels[label] == value
+		})
+	}
+	for _, tc := range []struct {
+		name, label, value string
+		swept              bool
+	}{
+		{"itlb_trace_pages", "part", "bpf", true},
+		{"itlb_model_misses_per_run", "lap", "warm", true},
+		{"itlb_model_misses_per_run", "lap", "cold", false},
+		{"itlb_model_misses_per_run", "geometry", "zen2", true},
+		{"itlb_model_walks_per_run", "geometry", "zen2", false},
+		{"itlb_model_capacity_misses_per_run", "entries", "32", false},
+		{"itlb_model_capacity_misses_per_run", "entries", "64", true},
+		{"itlb_model_capacity_misses_per_run", "entries", "96", false},
+		{"itlb_model_capacity_misses_per_run", "entries", "1024", true},
+		{"itlb_model_programs_missing", "geometry", "zen2", false},
+	} {
+		if !has("first", tc.name, tc.label, tc.value) || !has("second", tc.name, tc.label, tc.value) {
+			t.Errorf("%s, %s %s: lacking", tc.name, tc.label, tc.value)
+		}
+		if got := has("third", tc.name, tc.label, tc.value); got != tc.swept {
+			t.Errorf("%s, %s %s in the sweep: %v", tc.name, tc.label, tc.value, got)
+		}
+	}
+}
+
 // Only code that could lie under pages of another size is replayed so.
 func TestWhatIfs(t *testing.T) {
 	memory := func(bytes, page uint64) itlb.Window {
@@ -174,7 +243,8 @@ func TestKeptTraces(t *testing.T) {
 // A traced boot without a trace that fits is the harness's failure: tried again,
 // and none of its figures count.
 func TestBadTrace(t *testing.T) {
-	says := []wire.Message{{Type: wire.TypeBegin, Scenario: "itlb"}}
+	counted := metric.New("itlb_pmu_walks", map[string]string{"form": "test_run", "loaded": "1", "hot": "1", "event": "re85"}, 0.5)
+	says := []wire.Message{{Type: wire.TypeBegin, Scenario: "itlb"}, {Type: wire.TypeSample, Scenario: "itlb", Sample: &counted}}
 	for n := 1; n <= 2; n++ {
 		w := toldWindow(n)
 		says = append(says, wire.Message{Type: wire.TypeWindow, Scenario: "itlb", Window: &w})
@@ -197,7 +267,7 @@ func TestBadTrace(t *testing.T) {
 			r.plugin = &plugin.Plugin{Path: "/nowhere/itlb.so"}
 			boot := r.Boot
 			r.Boot = func(ctx context.Context, m vm.Machine, g vm.Guest) (*vm.Outcome, error) {
-				if !m.Deterministic || m.Accel != vm.TCG || m.CPUs != 1 || !strings.Contains(m.Plugin, "tag=aa") {
+				if !m.Deterministic || m.Accel != vm.TCG || m.CPUs != 1 || !strings.Contains(m.Plugin, "tag=aa") || !slices.Contains(m.Cmdline, "norandmaps") {
 					t.Errorf("machine %+v", m)
 				}
 				if tc.file != nil {
