@@ -125,7 +125,7 @@ func TestCommandLine(t *testing.T) {
 		want string
 	}{
 		{Machine{Arch: "s390x", Cmdline: []string{"oops=continue", "x=1"}},
-			"console=ttysclp0 oops=panic panic=-1 panic_on_warn=0 no_hash_pointers oops=continue x=1"},
+			"console=ttysclp0 sclp_con_drop=0 oops=panic panic=-1 panic_on_warn=0 no_hash_pointers oops=continue x=1"},
 		{Machine{Arch: "x86_64", tscKHz: 2000000},
 			"console=ttyS0 reboot=t tsc=reliable no_timer_check tsc_early_khz=2000000 lpj=20000000 unknown_nmi_panic " +
 				"sysctl.kernel.panic_on_unrecovered_nmi=1 oops=panic panic=-1 panic_on_warn=0 no_hash_pointers"},
