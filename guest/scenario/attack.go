@@ -51,7 +51,7 @@ func (env *Env) newAttack(ctx context.Context, spec wire.ScenarioSpec, n int) (_
 		return nil, w.reader.noCharge
 	}
 	a := &attack{workload: w}
-	if a.watch, err = newWatch(env); err != nil {
+	if a.watch, err = newWatch(ctx, env); err != nil {
 		return nil, err
 	}
 	if err := env.Kernel.KmemleakClear(); err != nil && !errors.Is(err, probe.ErrNoKmemleak) {

@@ -98,12 +98,7 @@ func newWorkload(ctx context.Context, env *Env, spec wire.ScenarioSpec) (_ *work
 	if err := env.warmUp(ctx, w.fleet, w.slots); err != nil {
 		return nil, err
 	}
-	// There is no list of areas to wait for here; the rest will do.
-	if w.before, err = w.reader.settle(ctx, cold, nil); err != nil {
-		return nil, err
-	}
-	w.before, err = w.reader.read()
-	return w, err
+	return w, w.warmedUp(ctx, cold)
 }
 
 // load loads the fleet and asks the kernel about it.

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"packtest/guest/bpf"
+	"packtest/guest/oracle"
 	"packtest/guest/scenario/fleet"
 )
 
@@ -43,6 +44,35 @@ func (env *Env) prepare(programs int) error {
 	}
 	return nil
 }
+
+// warmedUp waits until what was loaded to warm the kernel up is gone, and holds
+// what there is then against what there was before that, cold: warming up leaves
+// no program behind, and no charge. Less than before is no fault: something was
+// still being freed.
+func (w *workload) warmedUp(ctx context.Context, cold figures) error {
+	if w.env.areas == nil {
+		w.env.areas = map[uint64]bool{}
+		for _, a := range cold.areas {
+			w.env.areas[a.Start] = true
+		}
+	}
+	// There is no list of areas to wait for here; the rest will do.
+	now, err := w.reader.settle(ctx, cold, nil)
+	if err != nil {
+		return err
+	}
+	for _, f := range oracle.Returned([]oracle.Figure{
+		{Name: "programs", Title: programsStay, Was: int64(cold.programs), Is: int64(max(now.programs, cold.programs))},
+		{Name: "bpf_jit_current", Title: chargeStays, Unit: "bytes", Was: cold.charged, Is: max(now.charged, cold.charged)},
+	}, warmed) {
+		w.env.Report.Finding(f)
+	}
+	w.before, err = w.reader.read()
+	return err
+}
+
+// warmed is what was done before.
+const warmed = "a program of each type was loaded, run and freed"
 
 // warmUp loads, runs and frees one program of each type, so that what the
 // kernel allocates once and keeps (the XDP dispatcher's image, the kprobe's

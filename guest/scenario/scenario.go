@@ -87,6 +87,9 @@ type Env struct {
 	// overdue is how much longer than usual this boot's waits for freed programs
 	// took together.
 	overdue time.Duration
+	// areas are the beginnings of the vmalloc areas that were there before this
+	// boot's first program, and of those that were told to be nobody's.
+	areas map[uint64]bool
 	// held is what load leaves to drain if that comes next: loading a fleet
 	// takes longer than everything else.
 	held *workload

@@ -37,7 +37,7 @@ type watch struct {
 	looks int
 }
 
-func newWatch(env *Env) (_ *watch, err error) {
+func newWatch(ctx context.Context, env *Env) (_ *watch, err error) {
 	w := &watch{env: env, before: map[uint64]oracle.Span{}, code: map[oracle.Function]oracle.Span{},
 		patched: map[uint32]bool{}, told: map[string]bool{}}
 	if w.text, err = oracle.TextOf(env.Arch); err != nil {
@@ -59,6 +59,9 @@ func newWatch(env *Env) (_ *watch, err error) {
 			return nil, err
 		}
 		w.top = env.pageTable
+	}
+	if err := w.ownerless(ctx); err != nil {
+		return nil, err
 	}
 	areas, table, err := w.memory()
 	if err != nil {
