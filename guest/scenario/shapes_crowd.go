@@ -20,18 +20,17 @@ import (
 )
 
 const (
-	// dispatched is how many programs are put into the XDP dispatcher: half of what
-	// it takes (BPF_DISPATCHER_MAX in include/linux/bpf.h), whose code is longer than
-	// a quarter of its half page. All of it would take four times as long.
-	dispatched = 24
+	// dispatched is how many programs are put into the XDP dispatcher: all that it
+	// takes (BPF_DISPATCHER_MAX in include/linux/bpf.h).
+	dispatched = 48
 	// crowdWait bounds the wait for them to be in it, since the last that came:
 	// each waits for a grace period.
 	crowdWait = 10 * time.Second
 )
 
-// crowdDispatcher has many programs in the dispatcher at once, each kept there by
-// a thread that runs it on and on. Meanwhile every program is run
-// for its answer.
+// crowdDispatcher has as many programs in the dispatcher at once as it takes, each
+// kept there by a thread that runs it on and on. Meanwhile every program is run
+// for its answer, and one more, for which there is no room.
 func (s *shapesAttack) crowdDispatcher(ctx context.Context) (err error) {
 	restore, err := expedited()
 	if err != nil {
@@ -58,6 +57,10 @@ func (s *shapesAttack) crowdDispatcher(ctx context.Context) (err error) {
 		}
 		all = append(all, p)
 	}
+	more, err := s.drawn(bpf.XDP, 300)
+	if err != nil {
+		return err
+	}
 	var stop atomic.Bool
 	var gone atomic.Int32
 	var work sync.WaitGroup
@@ -65,8 +68,16 @@ func (s *shapesAttack) crowdDispatcher(ctx context.Context) (err error) {
 	for i, p := range all {
 		work.Go(func() {
 			defer gone.Add(1)
-			// The thread goes, and its priority with it.
+			// The thread goes, and its priority with it. All of them are on one processor:
+			// each that comes has the call of the dispatcher patched, and where others run
+			// through that meanwhile, QEMU 7.2's TCG was seen to run the breakpoint that
+			// stands there for a moment after it was gone, of which the kernel dies.
 			runtime.LockOSThread()
+			var one unix.CPUSet
+			one.Set(0)
+			if errs[i] = unix.SchedSetaffinity(0, &one); errs[i] != nil {
+				return
+			}
 			threads[i].Store(int32(unix.Gettid()))
 			errs[i] = bpf.Occupy(p.fd, make([]byte, p.Packet()), &stop)
 		})
@@ -82,6 +93,9 @@ func (s *shapesAttack) crowdDispatcher(ctx context.Context) (err error) {
 		if err == nil && in == len(all) {
 			err = s.answers(p, p.Answer)
 		}
+	}
+	if err == nil && in == len(all) {
+		err = s.dispatch(more)
 	}
 	stop.Store(true)
 	for int(gone.Load()) < len(all) {
