@@ -19,6 +19,8 @@ import (
 
 	"packtest/internal/cache"
 	"packtest/internal/proc"
+	"packtest/plan"
+	"packtest/vm"
 )
 
 // Status is what a check came to.
@@ -171,7 +173,7 @@ func examineMemory() Check {
 		return c
 	}
 	total := uint64(si.Totalram) * uint64(si.Unit)
-	c.Detail = humanize.IBytes(total)
+	c.Detail = fmt.Sprintf("%s; with what is free now, %d VMs run at once", humanize.IBytes(total), vm.AtOnce(plan.Default().VM.MemoryMiB))
 	if total < wantMemory {
 		c.Status = Warn
 		c.Detail += fmt.Sprintf("; two VMs beside a build take %s", humanize.IBytes(wantMemory))

@@ -270,12 +270,15 @@ func (l *Lab) note(format string, args ...any) {
 	l.emit(Event{State: Noted, Text: fmt.Sprintf(format, args...)})
 }
 
-// parallel returns how many VMs run at once: what the plan says, or one for
-// each of the machine's processors. A VM's second processor is idle most of
-// the time.
+// parallel returns how many VMs run at once: what the plan says, or as many as
+// there are processors and memory for.
 func (r *run) parallel() int {
 	if r.plan.Parallel > 0 {
 		return r.plan.Parallel
 	}
-	return max(1, runtime.NumCPU())
+	n := vm.AtOnce(r.plan.VM.MemoryMiB)
+	if n < runtime.NumCPU() {
+		r.note("there is memory for %d VMs of %d MiB at once, on %d processors", n, r.plan.VM.MemoryMiB, runtime.NumCPU())
+	}
+	return n
 }

@@ -39,7 +39,7 @@ func (p *Plan) TOML() string {
 	line("")
 	about("How often each kernel is booted for what is timed. Fewer than five can't tell\ndifferences apart; more tell smaller ones.")
 	line("boots = %d", p.Boots)
-	about("VMs at once; 0 is one for each processor.")
+	about("VMs at once; 0 is one for each processor, as far as memory goes.")
 	line("parallel = %d", p.Parallel)
 	about("What programs, their sizes and orders are made from.")
 	line("seed = %d", p.Seed)
