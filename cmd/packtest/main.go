@@ -35,15 +35,14 @@ func main() {
 }
 
 // interruptible returns a context that ends at the first SIGINT, SIGTERM or
-// SIGHUP; a second one ends packtest at once. What packtest was started to ignore,
-// by nohup, say, it goes on ignoring.
+// SIGHUP; a second one ends packtest at once. Under nohup SIGHUP goes on being
+// ignored; SIGINT, which a shell has its background jobs ignore, is obeyed.
 func interruptible(parent context.Context, stderr io.Writer) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(parent)
 	ch := make(chan os.Signal, 2)
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
-		if !signal.Ignored(s) {
-			signal.Notify(ch, s)
-		}
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(ch, syscall.SIGHUP)
 	}
 	go func() {
 		<-ch
