@@ -18,6 +18,7 @@ const (
 	tracePages       = "itlb_trace_pages"
 	traceMappings    = "itlb_trace_translations"
 	traceTransitions = "itlb_trace_transitions_per_run"
+	traceFlushes     = "itlb_trace_flushes"
 	modelMisses      = "itlb_model_misses_per_run"
 	modelCapacity    = "itlb_model_capacity_misses_per_run"
 	modelPrograms    = "itlb_model_programs_missing"
@@ -112,6 +113,7 @@ func (b *builder) itlb() []Section {
 		t.windows()
 		if t.traced() {
 			s.Blocks = append(s.Blocks, t.counted(), t.modelled())
+			s.Blocks = append(s.Blocks, t.flushes()...)
 			s.Blocks = append(s.Blocks, t.againstHot()...)
 			s.Blocks = append(s.Blocks, t.againstCapacity()...)
 		}
@@ -218,11 +220,14 @@ func (t *itlbArch) counted() Block {
 			{"pages of BPF code", tracePages, false, []string{"part", "bpf"}},
 			{"TLB entries for BPF code", traceMappings, false, []string{"part", "bpf", "page", "all"}},
 			{"  of them 4 KiB", traceMappings, true, []string{"part", "bpf", "page", "4k"}},
+			{"  of them larger", traceMappings, true, []string{"part", "bpf", "page", "large"}},
 			{"pages of kernel code", tracePages, true, []string{"part", "kernel"}},
 			{"pages of user code", tracePages, true, []string{"part", "user"}},
 			{"TLB entries for all code", traceMappings, true, []string{"part", "all", "page", "all"}},
 			{"changes of page per run, to BPF", traceTransitions, true, []string{"part", "bpf"}},
 			{"changes of page per run, all", traceTransitions, true, []string{"part", "all"}},
+			{"flushes whose extent was seen", traceFlushes, true, []string{"seen", "fully"}},
+			{"flushes seen in part", traceFlushes, true, []string{"seen", "partly"}},
 		} {
 			r := Row{Cells: []Cell{{Text: row.name + suffix(form)}}, Detail: row.detail || form != byTestRun}
 			found := false

@@ -22,7 +22,7 @@ func (t *itlbArch) modelled() Block {
 			for _, figure := range []struct {
 				name   string
 				detail bool
-				value  func(k simulated, c column, loaded, hot, form string) (float64, bool)
+				value  func(k simulated, c column, bound, loaded, hot, form string) (float64, bool)
 				text   func(float64) string
 			}{
 				{k.name(), !k.brief, t.model, misses},
@@ -32,8 +32,13 @@ func (t *itlbArch) modelled() Block {
 				found := false
 				for _, c := range cols {
 					cell := Cell{Text: ""}
-					if x, ok := figure.value(k, c, t.small, hot, form); ok {
+					if x, ok := figure.value(k, c, flushesIgnored, t.small, hot, form); ok {
 						cell, found = Cell{Text: figure.text(x)}, true
+						// The other bound stands beside it where it makes a difference.
+						y, ok := figure.value(k, c, flushesFull, t.small, hot, form)
+						if other := figure.text(y); ok && other != cell.Text {
+							cell.Text += " to " + other
+						}
 					}
 					row.Cells = append(row.Cells, cell)
 				}
@@ -85,10 +90,15 @@ func (t *itlbArch) models() []simulated {
 	return list
 }
 
-// model returns the warm misses on BPF code per run, with flushes that were not
-// seen whole taken for none.
-func (t *itlbArch) model(k simulated, c column, loaded, hot, form string) (float64, bool) {
-	want := []string{"loaded", loaded, "hot", hot, "form", form, "part", "bpf", "bound", "ignored", "mapping", c.mapping}
+// What is made of a flush that the trace knows only in part.
+const (
+	flushesIgnored = "ignored"
+	flushesFull    = "full"
+)
+
+// model returns the warm misses on BPF code per run.
+func (t *itlbArch) model(k simulated, c column, bound, loaded, hot, form string) (float64, bool) {
+	want := []string{"loaded", loaded, "hot", hot, "form", form, "part", "bpf", "bound", bound, "mapping", c.mapping}
 	metric := modelMisses
 	if k.entries != "" {
 		metric = modelCapacity
@@ -102,8 +112,8 @@ func (t *itlbArch) model(k simulated, c column, loaded, hot, form string) (float
 
 // programs returns how many of the hot programs have code on a page that is among
 // model's misses.
-func (t *itlbArch) programs(k simulated, c column, loaded, hot, form string) (float64, bool) {
-	want := []string{"loaded", loaded, "hot", hot, "form", form, "bound", "ignored", "mapping", c.mapping}
+func (t *itlbArch) programs(k simulated, c column, bound, loaded, hot, form string) (float64, bool) {
+	want := []string{"loaded", loaded, "hot", hot, "form", form, "bound", bound, "mapping", c.mapping}
 	metric := modelPrograms
 	if k.entries != "" {
 		metric = capacityPrograms
@@ -113,6 +123,27 @@ func (t *itlbArch) programs(k simulated, c column, loaded, hot, form string) (fl
 	}
 	x, ok := t.index[itlbKey(metric, c.variant, want)]
 	return x, ok
+}
+
+// flushes says how far apart the model's two bounds can be, and which of them is
+// shown.
+func (t *itlbArch) flushes() []Block {
+	seen := map[string]float64{}
+	for _, v := range pick(t.list, traceFlushes) {
+		seen[v.labels["seen"]] += v.value
+	}
+	if len(seen) == 0 {
+		return nil
+	}
+	says := "no instruction in any window drops TLB entries, so that no figure hangs on what one drops"
+	switch {
+	case seen["partly"] > 0:
+		says = fmt.Sprintf("TLB entries are dropped by %s in the windows, and the trace doesn't tell which. They are taken for none; where two figures stand, the second is as if each time everything were dropped",
+			Quantity("instructions", seen["partly"]))
+	case seen["fully"] > 0:
+		says = fmt.Sprintf("TLB entries are dropped by %s in the windows, and the trace tells which", Quantity("instructions", seen["fully"]))
+	}
+	return []Block{Para{Text: fmt.Sprintf("%s: %s.", t.arch, says)}}
 }
 
 func misses(x float64) string {
@@ -149,7 +180,7 @@ func (t *itlbArch) hotPlot(k simulated, form string) Plot {
 	for _, c := range t.columns() {
 		s := Series{Name: c.String(), Detail: t.aside(c)}
 		for _, hot := range t.hots() {
-			if y, ok := t.model(k, c, t.large, strconv.Itoa(hot), form); ok {
+			if y, ok := t.model(k, c, flushesIgnored, t.large, strconv.Itoa(hot), form); ok {
 				s.X, s.Y = append(s.X, float64(hot)), append(s.Y, y)
 			}
 		}
@@ -179,7 +210,7 @@ func (t *itlbArch) againstCapacity() []Block {
 		XLabel: "entries", YLabel: "misses per run", YUnit: missesUnit, LogX: true, Detail: true}
 	for _, c := range t.columns() {
 		s := Series{Name: c.String()}
-		for _, x := range pick(t.list, modelCapacity, "loaded", t.small, "hot", hot, "form", "test_run", "part", "bpf", "bound", "ignored", "mapping", c.mapping) {
+		for _, x := range pick(t.list, modelCapacity, "loaded", t.small, "hot", hot, "form", "test_run", "part", "bpf", "bound", flushesIgnored, "mapping", c.mapping) {
 			if n, err := strconv.ParseFloat(x.labels["entries"], 64); err == nil && x.variant == c.variant {
 				s.X, s.Y = append(s.X, n), append(s.Y, x.value)
 			}

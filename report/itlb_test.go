@@ -115,3 +115,53 @@ func TestITLBSweep(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// Which flushes there were is said, and where what they drop makes a difference
+// both bounds stand in the table.
+func TestITLBFlushes(t *testing.T) {
+	for name, tc := range map[string]struct {
+		partly, fully, full float64
+		cell, says          string
+	}{
+		"none":           {0, 0, 1.25, "1.25", "no instruction in any window drops TLB entries"},
+		"all known":      {0, 4, 1.25, "1.25", "TLB entries are dropped by 8 instructions in the windows, and the trace tells which."},
+		"no difference":  {3, 4, 1.254, "1.25", "TLB entries are dropped by 6 instructions in the windows, and the trace doesn't tell which."},
+		"two bounds":     {3, 0, 1.5, "1.25 to 1.50", "TLB entries are dropped by 6 instructions in the windows, and the trace doesn't tell which."},
+		"a lower second": {1, 0, 1.2, "1.25 to 1.20", "TLB entries are dropped by 2 instructions"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rec := &results.Record{Schema: results.Schema, ID: "x", Candidate: "pack"}
+			for _, hot := range []string{"64", "128"} {
+				add := func(name string, value float64, labels map[string]string) {
+					maps.Copy(labels, map[string]string{"loaded": hot + "0", "hot": hot, "form": byTestRun})
+					rec.Samples = append(rec.Samples, results.Sample{Arch: "x86_64", Variant: "pack", Scenario: "itlb", Sample: metric.New(name, labels, value)})
+				}
+				add(tracePages, 5, map[string]string{"part": "bpf"})
+				add(traceFlushes, tc.partly, map[string]string{"seen": "partly"})
+				add(traceFlushes, tc.fully, map[string]string{"seen": "fully"})
+				for bound, misses := range map[string]float64{"ignored": 1.25, "full": tc.full} {
+					add(modelMisses, misses, map[string]string{"geometry": "zen2", "policy": "lru", "bound": bound, "mapping": asIs, "lap": "warm", "part": "bpf"})
+				}
+			}
+			rec.Normalise()
+			var said, cell string
+			for _, s := range Build(rec).Sections {
+				for _, b := range s.Blocks {
+					switch b := b.(type) {
+					case Para:
+						if s.ID == "itlb" && strings.Contains(b.Text, "drop") {
+							said += b.Text
+						}
+					case Table:
+						if strings.Contains(b.Caption, ", model:") {
+							cell = b.Rows[0].Cells[1].Text
+						}
+					}
+				}
+			}
+			if cell != tc.cell || !strings.HasPrefix(said, "x86_64: "+tc.says) {
+				t.Errorf("%q, and said: %s", cell, said)
+			}
+		})
+	}
+}
