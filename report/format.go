@@ -32,7 +32,7 @@ func Quantity(unit string, x float64) string {
 }
 
 // amount formats a value, and tells whether the text holds its unit already,
-// which is so for bytes, times and shares. Others are told by their caption.
+// which is so for bytes, times, shares and ratios. Others are told by their caption.
 func amount(unit string, x float64) (text string, hasUnit bool) {
 	if math.IsNaN(x) || math.IsInf(x, 0) {
 		return notMeasured, false
@@ -55,6 +55,8 @@ func amount(unit string, x float64) (text string, hasUnit bool) {
 		return strconv.FormatFloat(x, 'f', 2, 64), false
 	case "%":
 		return trimZeros(strconv.FormatFloat(x, 'f', 1, 64)) + " %", true
+	case "1": // a ratio
+		return number(x), true
 	}
 	return number(x), false
 }

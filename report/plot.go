@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -49,7 +50,7 @@ func drawPlot(p Plot) (string, error) {
 	unit, factor := plotUnit(p)
 	pl.X.Label.Text = p.XLabel
 	pl.Y.Label.Text = p.YLabel + ", " + unit
-	pl.X.Tick.Marker = ticksAt(xValues(p))
+	pl.X.Tick.Marker = ticksAt(xValues(p), p.LogX)
 	pl.Legend.Top, pl.Legend.Left = true, true
 	pl.Legend.TextStyle.Color, pl.Legend.TextStyle.Font.Size = inkRole, size
 	pl.Legend.XOffs, pl.Legend.YOffs, pl.Legend.Padding = 8, -2, 3
@@ -150,12 +151,31 @@ func plainTicks(lo, hi float64) []plot.Tick {
 	return ticks
 }
 
-// ticksAt puts a tick and a label at every x that was measured.
-func ticksAt(xs []float64) plot.Ticker {
+// labelled is the room for x's labels in points, and of one character with some
+// air: fonts differ from browser to browser.
+const labelled, character = plotWidth - 60, 7.0
+
+// ticksAt puts a tick at every x that was measured, and a label where there is
+// room for one: the largest has it first.
+func ticksAt(xs []float64, log bool) plot.Ticker {
 	var ticks []plot.Tick
-	for _, x := range xs {
-		ticks = append(ticks, plot.Tick{Value: x, Label: number(x)})
+	free := math.Inf(1)
+	for i, x := range slices.Backward(xs) {
+		lo, at, hi := xs[0], x, xs[len(xs)-1]
+		if log {
+			lo, at, hi = math.Log(lo), math.Log(at), math.Log(hi)
+		}
+		tick, label := plot.Tick{Value: x}, number(x)
+		middle, half := 0.0, character*float64(len(label)+1)/2
+		if i > 0 {
+			middle = labelled * (at - lo) / (hi - lo)
+		}
+		if middle+half <= free {
+			tick.Label, free = label, middle-half
+		}
+		ticks = append(ticks, tick)
 	}
+	slices.Reverse(ticks)
 	return plot.ConstantTicks(ticks)
 }
 
