@@ -9,7 +9,7 @@
 #                 it needs no Go there
 #
 # All but the last begin with the same set-up step, which does nothing the
-# second time.
+# second time; make test installs a browser as well.
 
 PREFIX ?= /usr/local
 ARGS   ?=
@@ -17,17 +17,23 @@ ARGS   ?=
 # find-go prints the go to use; programs that run go themselves find it in PATH.
 GO = go=$$(scripts/find-go) && PATH="$${go%/*}:$$PATH" && export PATH &&
 
-.PHONY: all run test unit bench defects soak build setup install vet clean
+.PHONY: all run test unit bench defects soak build setup setup-test install vet clean
 
 all: build
 
 setup:
 	@scripts/setup
 
-# What runs in the guests is compiled here, once, and put into the binary.
+# A browser, to look at the pages with.
+setup-test:
+	@scripts/setup test
+
+# What runs in the guests is compiled here, once, and put into the binary. The
+# checkout may be somebody else's: git refuses those unless told, and go with it.
+VERSION = $$(git -c safe.directory="$(CURDIR)" describe --always --dirty 2>/dev/null || echo devel)
 build: setup
 	@$(GO) go run ./initramfs/bake && \
-	go build -trimpath -ldflags "-X main.version=$$(git describe --always --dirty 2>/dev/null || echo devel)" -o bin/packtest ./cmd/packtest
+	go build -trimpath -buildvcs=false -ldflags "-X main.version=$(VERSION)" -o bin/packtest ./cmd/packtest
 
 run: build
 	@bin/packtest run $(ARGS)
@@ -36,7 +42,7 @@ run: build
 # two cores). One package at a time, since they share build trees.
 # PACKTEST_REQUIRE=1 makes a test fail where it would be skipped because the
 # machine lacks something.
-test: build vet
+test: setup-test build vet
 	@$(GO) PACKTEST_REQUIRE=1 go tool gotestsum --format pkgname -- -count=1 -p 1 -timeout 80m ./...
 
 # The tests that need no kernel: seconds.
