@@ -4,9 +4,10 @@ package scenario
 
 import (
 	"fmt"
-	"sort"
+	"slices"
 
 	"packtest/guest/bpf"
+	"packtest/guest/oracle"
 	"packtest/guest/probe"
 	"packtest/guest/wire"
 	"packtest/metric"
@@ -36,64 +37,30 @@ type mappedProgram struct {
 	leaf uint64 // bytes; 0 if nothing maps it
 }
 
-// image is a function's code at its address.
-type image struct {
-	start, end uint64
-	program    bpf.Info
-}
-
 // newTextLayout puts the layout together and applies the rules that hold
 // whatever the allocator: code lies in some area of memory, no two images
 // share a byte, and all code can be executed and not written.
 func newTextLayout(step string, infos []bpf.Info, areas []probe.Area, table probe.PageTable) *textLayout {
 	l := &textLayout{Layout: wire.Layout{Step: step}}
-	var images []image
+	images := oracle.Images(infos)
 	for _, in := range infos {
-		for _, f := range in.Functions {
-			images = append(images, image{f.Address, f.Address + uint64(f.Bytes), in})
-		}
 		if len(in.Functions) > 0 {
 			m, _ := table.Find(in.Functions[0].Address)
 			l.mapped = append(l.mapped, mappedProgram{in.ID, m.LeafBytes})
 		}
 	}
-	sort.Slice(images, func(i, j int) bool { return images[i].start < images[j].start })
-	l.checkOverlap(images)
 	l.place(images, areas, table)
-	l.checkPermissions(images, table)
+	l.leaves = countLeaves(images, table)
+	l.faults = slices.Concat(oracle.Overlaps(images), oracle.Placed(images, areas), oracle.Protected(images, table))
 	return l
 }
 
-func (l *textLayout) fault(kind, title string, cases []string) {
-	if len(cases) > 0 {
-		l.faults = append(l.faults, wire.Finding{Kind: kind, Title: title,
-			Evidence: fmt.Sprintf("cases: %d\n%s", len(cases), firstLines(cases))})
-	}
-}
-
-func (i image) String() string {
-	return fmt.Sprintf("program %d (%s) %#x-%#x", i.program.ID, i.program.Type, i.start, i.end)
-}
-
-// checkOverlap takes images in the order of addresses.
-func (l *textLayout) checkOverlap(images []image) {
-	var cases []string
-	for i := 1; i < len(images); i++ {
-		if images[i].start < images[i-1].end {
-			cases = append(cases, fmt.Sprintf("%s and %s", images[i-1], images[i]))
-		}
-	}
-	l.fault("overlap", "programs' code overlaps", cases)
-}
-
-// place sorts images into areas.
-func (l *textLayout) place(images []image, areas []probe.Area, table probe.PageTable) {
-	var outside []string
+// place sorts images into areas, and leaves out those that lie in none.
+func (l *textLayout) place(images []oracle.Image, areas []probe.Area, table probe.PageTable) {
 	region := map[int]int{} // index of an area to index of its region
 	for _, im := range images {
-		a := probe.FindArea(areas, im.start)
-		if a < 0 || !areas[a].Contains(im.end-1) {
-			outside = append(outside, im.String())
+		a := probe.FindArea(areas, im.Start)
+		if a < 0 || !areas[a].Contains(im.End-1) {
 			continue
 		}
 		n, ok := region[a]
@@ -104,40 +71,25 @@ func (l *textLayout) place(images []image, areas []probe.Area, table probe.PageT
 			l.Regions = append(l.Regions, wire.Region{Start: areas[a].Start, Bytes: areas[a].Bytes(), PageBytes: m.LeafBytes})
 		}
 		r := &l.Regions[n]
-		r.Images = append(r.Images, wire.Image{Offset: im.start - r.Start, Bytes: im.end - im.start, Type: im.program.Type.String(), ID: im.program.ID})
+		r.Images = append(r.Images, wire.Image{Offset: im.Start - r.Start, Bytes: im.End - im.Start, Type: im.Type.String(), ID: im.Program})
 	}
-	l.fault("placement", "programs' code lies outside of any vmalloc area", outside)
 }
 
-// checkPermissions looks at every page-table entry under every image.
-func (l *textLayout) checkPermissions(images []image, table probe.PageTable) {
-	var writable, dead, unmapped []string
+// countLeaves counts the page-table entries under images.
+func countLeaves(images []oracle.Image, table probe.PageTable) int {
+	n := 0
 	var last uint64 // end of the last entry that was counted
 	for _, im := range images {
-		for addr := im.start; addr < im.end; {
+		for addr := max(im.Start, last); addr < im.End; addr = last {
 			m, ok := table.Find(addr)
 			if !ok {
-				unmapped = append(unmapped, im.String())
 				break
 			}
-			leaf := addr - addr%m.LeafBytes
-			if leaf >= last || l.leaves == 0 {
-				l.leaves++
-				last = leaf + m.LeafBytes
-			}
-			where := fmt.Sprintf("%s, the page at %#x", im, leaf)
-			if m.Writable {
-				writable = append(writable, where)
-			}
-			if !m.Executable {
-				dead = append(dead, where)
-			}
-			addr = leaf + m.LeafBytes
+			n++
+			last = addr - addr%m.LeafBytes + m.LeafBytes
 		}
 	}
-	l.fault("permissions", "programs' code is writable", writable)
-	l.fault("permissions", "programs' code is not executable", dead)
-	l.fault("permissions", "programs' code is not mapped", unmapped)
+	return n
 }
 
 // pagesHeld counts the pages of r that hold at least one byte of code.
