@@ -44,7 +44,7 @@ func Returned(figures []Figure, after string) []wire.Finding {
 				name += ", in " + f.Unit
 			}
 			list = append(list, wire.Finding{Kind: "leak", Title: f.Title,
-				Evidence: fmt.Sprintf("%s: %+d after %s; was %d, is %d", name, d, after, f.Was, f.Is)})
+				Evidence: fmt.Sprintf("%s: %+d after %s; was %d, is %d", name, d, after, f.Was, f.Is), Cases: int(max(d, -d))})
 		}
 	}
 	return list

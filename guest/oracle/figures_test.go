@@ -14,6 +14,9 @@ func TestReturned(t *testing.T) {
 	heard(t, "back", Returned([]Figure{f}, "all was freed"))
 	f.Is = 8192
 	heard(t, "more", Returned([]Figure{f}, "all was freed"), "charge|bpf_jit_current, in bytes: +4096 after all was freed; was 4096, is 8192")
+	if n := Returned([]Figure{f}, "all was freed")[0].Cases; n != 4096 {
+		t.Errorf("4096 bytes are told as %d", n)
+	}
 	f.Is = 0
 	heard(t, "less", Returned([]Figure{f}, "all was freed"), "charge|in bytes: -4096 after")
 }

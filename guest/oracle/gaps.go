@@ -46,14 +46,25 @@ const (
 	maxHole = probe.PageBytes
 )
 
-// Gaps holds if everything in span that is no program's code is illegal
+// Gaps holds if everything in spans that is no program's code is illegal
 // instructions. A program may have its header before it, which must tell the
 // truth, and its exception table behind it, of which every entry must belong to
 // it. Bytes in other are somebody else's, such as trampolines; those that are as
-// they are in before, a look at the same memory before the first program came,
-// are too. images are all there are, in the order of addresses.
-func Gaps(t Text, span Span, images []Image, other []Range, before *Span) []wire.Finding {
-	g := gaps{t: t, span: span, other: other, before: before}
+// they are in before, a look at the same memory before the first program came, by
+// where a span begins, are too. images are all there are, in the order of addresses.
+func Gaps(t Text, spans []Span, images []Image, other []Range, before map[uint64]Span) []wire.Finding {
+	g := gaps{t: t, other: other}
+	for _, s := range spans {
+		g.span, g.before = s, before[s.Start]
+		g.look(images)
+	}
+	list := finding("executable-garbage", "executable memory outside of programs is not filled with illegal instructions", g.garbage)
+	return append(list, finding("header", "the length before a program's code is not true", g.headers)...)
+}
+
+// look looks between the images in the span.
+func (g *gaps) look(images []Image) {
+	span := g.span
 	first := sort.Search(len(images), func(i int) bool { return images[i].End > span.Start })
 	at := span.Start
 	var last *Image
@@ -70,15 +81,12 @@ func Gaps(t Text, span Span, images []Image, other []Range, before *Span) []wire
 	if at < span.End() {
 		g.gap(at, span.End(), last, nil, 0)
 	}
-	list := finding("executable-garbage", "executable memory outside of programs is not filled with illegal instructions", g.garbage)
-	return append(list, finding("header", "the length before a program's code is not true", g.headers)...)
 }
 
 type gaps struct {
 	t                Text
-	span             Span
 	other            []Range
-	before           *Span
+	span, before     Span
 	garbage, headers []string
 }
 
@@ -173,7 +181,7 @@ func (g *gaps) others(addr uint64) (Range, bool) {
 // unchanged says whether all bytes from start to end are what they were before.
 func (g *gaps) unchanged(start, end uint64) bool {
 	b := g.before
-	return b != nil && start >= b.Start && end <= b.End() &&
+	return start >= b.Start && end <= b.End() &&
 		bytes.Equal(b.Bytes[start-b.Start:end-b.Start], g.span.Bytes[start-g.span.Start:end-g.span.Start])
 }
 

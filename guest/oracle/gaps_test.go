@@ -65,7 +65,7 @@ func TestGaps(t *testing.T) {
 			}
 			span, images := scene(text)
 			tc.change(text, span.Bytes)
-			heard(t, arch+", "+tc.name, Gaps(text, span, images, nil, nil), tc.want...)
+			heard(t, arch+", "+tc.name, Gaps(text, []Span{span}, images, nil, nil), tc.want...)
 		}
 	}
 	if _, err := TextOf("riscv"); err == nil {
@@ -78,27 +78,34 @@ func TestGapsZeros(t *testing.T) {
 	x86, _ := TextOf("x86_64")
 	s390, _ := TextOf("s390x")
 	span := Span{at, make([]byte, 4096)}
-	heard(t, "x86_64", Gaps(x86, span, nil, nil, nil), garbage+"|length 4096")
-	heard(t, "s390x", Gaps(s390, span, nil, nil, nil))
+	heard(t, "x86_64", Gaps(x86, []Span{span}, nil, nil, nil), garbage+"|length 4096")
+	heard(t, "s390x", Gaps(s390, []Span{span}, nil, nil, nil))
 }
 
 func TestGapsExcuses(t *testing.T) {
 	text, _ := TextOf("x86_64")
 	span, images := scene(text)
-	before := Span{at, bytes.Clone(span.Bytes)}
-	copy(before.Bytes[0x100:], "module")
+	before := map[uint64]Span{at: {at, bytes.Clone(span.Bytes)}}
+	copy(before[at].Bytes[0x100:], "module")
 	copy(span.Bytes[0x100:], "module")
 	copy(span.Bytes[0x140:], "dispatcher")
 	other := []Range{{at + 0x140, at + 0x180}}
-	heard(t, "both", Gaps(text, span, images, other, &before))
-	heard(t, "not there before", Gaps(text, span, images, other, nil), garbage+"|0xffffffffa0000100")
-	heard(t, "not another's", Gaps(text, span, images, nil, &before), garbage+"|0xffffffffa0000140")
+	heard(t, "both", Gaps(text, []Span{span}, images, other, before))
+	heard(t, "not there before", Gaps(text, []Span{span}, images, other, nil), garbage+"|0xffffffffa0000100")
+	heard(t, "not another's", Gaps(text, []Span{span}, images, nil, before), garbage+"|0xffffffffa0000140")
 	// Right before a header, without an illegal instruction in between.
 	side := Span{at, bytes.Clone(span.Bytes)}
 	copy(side.Bytes[0x70:], "a trampoline....")
-	heard(t, "beside a header", Gaps(text, side, images, append(other, Range{at + 0x70, at + 0x80}), &before))
+	heard(t, "beside a header", Gaps(text, []Span{side}, images, append(other, Range{at + 0x70, at + 0x80}), before))
+	// Areas are one finding, however many they are.
+	far := Span{at + 0x10000, []byte("old code")}
+	two := Gaps(text, []Span{span, far}, images, nil, nil)
+	heard(t, "two areas", two, garbage+"|0xffffffffa0010000: length 8")
+	if two[0].Cases != 3 {
+		t.Errorf("%d cases in two areas", two[0].Cases)
+	}
 	span.Bytes[0x101] = 'O'
-	heard(t, "changed since", Gaps(text, span, images, other, &before), garbage+"|0xffffffffa0000100")
+	heard(t, "changed since", Gaps(text, []Span{span}, images, other, before), garbage+"|0xffffffffa0000100")
 }
 
 func FuzzGaps(f *testing.F) {
@@ -116,10 +123,10 @@ func FuzzGaps(f *testing.F) {
 			return
 		}
 		span := Span{at, b}
-		list := Gaps(text, span, images(at+uint64(a1), at+uint64(a2), at+uint64(b1), at+uint64(b2)), nil, nil)
+		list := Gaps(text, []Span{span}, images(at+uint64(a1), at+uint64(a2), at+uint64(b1), at+uint64(b2)), nil, nil)
 		if len(bytes.Trim(b, "\x00")) == 0 && big && len(list) > 0 {
 			t.Errorf("nothing but illegal instructions: %v", list)
 		}
-		Gaps(text, span, nil, nil, &span)
+		Gaps(text, []Span{span}, nil, nil, map[uint64]Span{at: span})
 	})
 }

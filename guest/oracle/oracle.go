@@ -72,7 +72,7 @@ func finding(kind, title string, cases []string) []wire.Finding {
 	if more := len(cases) - maxCases; more > 0 {
 		text += fmt.Sprintf("\nand %d more", more)
 	}
-	return []wire.Finding{{Kind: kind, Title: title, Evidence: fmt.Sprintf("cases: %d\n%s", len(cases), text)}}
+	return []wire.Finding{{Kind: kind, Title: title, Evidence: fmt.Sprintf("cases: %d\n%s", len(cases), text), Cases: len(cases)}}
 }
 
 // Overlaps holds if no two images share a byte.
@@ -147,7 +147,11 @@ func Protected(images []Image, table probe.PageTable) []wire.Finding {
 // Momentary holds if no page of code was seen to be writable while other programs
 // were loaded and freed; cases are those that were.
 func Momentary(cases []string) []wire.Finding {
-	return finding("permissions", "programs' code is writable while others are loaded or freed", cases)
+	list := finding("permissions", "programs' code is writable while others are loaded or freed", cases)
+	for i := range list {
+		list[i].Cases = 0 // as many as were caught
+	}
+	return list
 }
 
 // lowcore is where s390x keeps what interrupts save and load, from address 0
@@ -157,12 +161,18 @@ const lowcore = 0x2000
 // WritableCode holds if no page of the kernel can be both written and executed.
 func WritableCode(arch string, table probe.PageTable) []wire.Finding {
 	var cases []string
+	pages := 0
 	for _, m := range table {
 		if m.Writable && m.Executable && !(arch == "s390x" && m.End <= lowcore) {
 			cases = append(cases, fmt.Sprintf("%#x-%#x", m.Start, m.End))
+			pages += int((m.End - m.Start) / probe.PageBytes)
 		}
 	}
-	return finding("permissions", "kernel memory is writable and executable", cases)
+	list := finding("permissions", "kernel memory is writable and executable", cases)
+	for i := range list {
+		list[i].Cases = pages // what lies side by side is one line, a page or a whole pack
+	}
+	return list
 }
 
 // Alias is a page of code and where the direct map has the same memory.

@@ -87,6 +87,12 @@ func TestWritableCode(t *testing.T) {
 	bad := append(good, page(0x8000, 0x9000, true, true))
 	heard(t, "one page", WritableCode("x86_64", bad), "writable and executable|0x8000-0x9000")
 	heard(t, "one page", WritableCode("s390x", bad), "writable and executable|0x8000-0x9000")
+	// A range is one line, and is as many cases as it has pages.
+	for pages, table := range map[int]probe.PageTable{1: bad, 513: append(bad, page(0xa00000, 0xc00000, true, true))} {
+		if f := WritableCode("x86_64", table)[0]; f.Cases != pages {
+			t.Errorf("%d pages are %d cases", pages, f.Cases)
+		}
+	}
 	low := probe.PageTable{page(0, 0x1000, true, true)}
 	heard(t, "lowcore", WritableCode("s390x", low))
 	heard(t, "no lowcore", WritableCode("x86_64", low), "writable and executable")

@@ -60,6 +60,7 @@ func (l *loaded) check(ctx context.Context, env *Env, slots *bpf.Array) error {
 			Kind:     "wrong-answer",
 			Title:    "programs give wrong answers",
 			Evidence: fmt.Sprintf("%d of %d programs:\n%s", len(wrong), len(l.programs), firstLines(wrong)),
+			Cases:    len(wrong),
 		})
 	}
 	return nil

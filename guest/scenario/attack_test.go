@@ -4,6 +4,7 @@ package scenario
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ func (*heard) Window(wire.Window)          {}
 
 func TestWatchTellsOnce(t *testing.T) {
 	h := &heard{}
-	w := &watch{env: &Env{Report: h}, told: map[string]bool{}}
+	w := &watch{env: &Env{Report: h}, told: map[string]int{}}
 	a, b := wire.Finding{Kind: "leak", Title: "a"}, wire.Finding{Kind: "leak", Title: "b"}
 	if !w.news([]wire.Finding{a}) {
 		t.Error("a finding is no news")
@@ -45,6 +46,34 @@ func TestWatchTellsOnce(t *testing.T) {
 	w.report([]wire.Finding{b})
 	if len(h.findings) != 2 || w.news([]wire.Finding{a, b}) {
 		t.Errorf("%+v", h.findings)
+	}
+}
+
+// What was told of is told again if there is far more of it, and not for every
+// case more.
+func TestWatchTellsGrowth(t *testing.T) {
+	for _, tc := range []struct {
+		name       string
+		seen, told []int
+	}{
+		{"once and again", []int{1, 1, 2}, []int{1}},
+		{"a page, and then a pack", []int{1, 512, 513}, []int{1, 512}},
+		{"page by page", []int{1, 2, 3, 4, 5, 6, 7, 8}, []int{1, 3, 7}},
+		{"less, and as much again", []int{9, 3, 9, 18, 19}, []int{9, 19}},
+		{"nothing that is counted", []int{0, 0}, []int{0}},
+	} {
+		h := &heard{}
+		w := &watch{env: &Env{Report: h}, told: map[string]int{}}
+		for _, n := range tc.seen {
+			w.report([]wire.Finding{{Kind: "permissions", Title: "a", Cases: n}})
+		}
+		var told []int
+		for _, f := range h.findings {
+			told = append(told, f.Cases)
+		}
+		if !slices.Equal(told, tc.told) {
+			t.Errorf("%s: told %v, want %v", tc.name, told, tc.told)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ package scenario
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,14 +33,15 @@ type watch struct {
 	// patched are programs whose code changes with what they call.
 	patched map[uint32]bool
 	moments []oracle.Mapped
-	// told are the titles of the findings that were reported: one of each is enough.
-	told  map[string]bool
+	// told are the titles of the findings that were reported, and of how many cases:
+	// one of each is enough, until there is far more of it.
+	told  map[string]int
 	looks int
 }
 
 func newWatch(ctx context.Context, env *Env) (_ *watch, err error) {
 	w := &watch{env: env, before: map[uint64]oracle.Span{}, code: map[oracle.Function]oracle.Span{},
-		patched: map[uint32]bool{}, told: map[string]bool{}}
+		patched: map[uint32]bool{}, told: map[string]int{}}
 	if w.text, err = oracle.TextOf(env.Arch); err != nil {
 		return nil, err
 	}
@@ -80,25 +82,24 @@ func newWatch(ctx context.Context, env *Env) (_ *watch, err error) {
 
 func (w *watch) close() error { return errors.Join(w.core.Close(), w.tables.Close()) }
 
-// report reports findings, each title once.
+// report reports findings, each title once, and again when there is more than
+// twice as much of it: what another kernel shows as well may hide what it doesn't.
 func (w *watch) report(list []wire.Finding) {
 	for _, f := range list {
-		if !w.told[f.Title] {
-			w.told[f.Title] = true
+		if w.isNew(f) {
+			w.told[f.Title] = max(f.Cases, 1)
 			w.env.Report.Finding(f)
 		}
 	}
 }
 
-// news says whether any finding is one that was not reported.
-func (w *watch) news(list []wire.Finding) bool {
-	for _, f := range list {
-		if !w.told[f.Title] {
-			return true
-		}
-	}
-	return false
+func (w *watch) isNew(f wire.Finding) bool {
+	told := w.told[f.Title]
+	return told == 0 || f.Cases > 2*told
 }
+
+// news says whether any finding is one that was not reported.
+func (w *watch) news(list []wire.Finding) bool { return slices.ContainsFunc(list, w.isNew) }
 
 func (w *watch) memory() ([]probe.Area, probe.PageTable, error) {
 	areas, err := w.env.Kernel.Vmalloc()
@@ -176,14 +177,14 @@ func (w *watch) sight() (s sight, err error) {
 	now := functions(images, spans)
 	s.always = append(s.always, oracle.Unchanged(w.code, now)...)
 	w.remember(now)
-	garbage := w.gaps(spans, images, nil)
+	garbage := oracle.Gaps(w.text, spans, images, nil, w.before)
 	if w.news(garbage) {
 		// Reading all symbols is slow, and nearly never needed.
 		other, err := w.others(areas)
 		if err != nil {
 			return s, err
 		}
-		garbage = w.gaps(spans, images, other)
+		garbage = oracle.Gaps(w.text, spans, images, other, w.before)
 	}
 	// The list of areas is read in pieces: an area that is freed meanwhile may
 	// hide another.
@@ -220,19 +221,6 @@ func (w *watch) remember(now map[oracle.Function]oracle.Span) {
 			w.code[f] = oracle.Span{Start: s.Start, Bytes: append([]byte(nil), s.Bytes...)}
 		}
 	}
-}
-
-// gaps looks between the images in all spans.
-func (w *watch) gaps(spans []oracle.Span, images []oracle.Image, other []oracle.Range) []wire.Finding {
-	var list []wire.Finding
-	for _, s := range spans {
-		var before *oracle.Span
-		if b, ok := w.before[s.Start]; ok {
-			before = &b
-		}
-		list = append(list, oracle.Gaps(w.text, s, images, other, before)...)
-	}
-	return list
 }
 
 // others returns what /proc/kallsyms knows of executable memory that is not a

@@ -110,6 +110,9 @@ type Finding struct {
 	Kind     string `json:"kind"`  // "wrong-answer", "leak", "overlap", "permissions", "test-bpf", ...
 	Title    string `json:"title"` // one line, the same for the same fault
 	Evidence string `json:"evidence,omitempty"`
+	// Cases is how large the trouble is: how many programs or pages it is about, or
+	// how much does not come back; 0 where that says nothing or hangs on chance.
+	Cases int `json:"cases,omitempty"`
 }
 
 // Unmeasured says that a metric could not be had, and why.
