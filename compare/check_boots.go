@@ -119,10 +119,8 @@ const buildStage = "build"
 // seen returns the first step before step on which the same was found, or -1.
 func (c checker) seen(f results.Finding, step int) int {
 	for at := range step {
-		for _, g := range c.rec.Findings {
-			if g.Variant == results.CheckVariant(at) && g.Fault() == f.Fault() {
-				return at
-			}
+		if knownOf(c.rec, results.CheckVariant(at)).Has(f) {
+			return at
 		}
 	}
 	return -1

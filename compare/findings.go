@@ -11,9 +11,9 @@ import (
 
 // Findings are a record's findings, told apart by what they mean for the
 // verdict. Each list keeps the record's order and names the same fault on the
-// same architecture and variant once.
+// same architecture and variant once, as where there was most of it.
 type Findings struct {
-	// New were made on the candidate and not on the baseline.
+	// New were made on the candidate and not on the baseline, or there far less.
 	New []results.Finding
 	// Alone were made on the candidate, in what the baseline was to do as well
 	// and did not get through: nobody knows whether it would have shown them.
@@ -24,45 +24,61 @@ type Findings struct {
 	Baseline []results.Finding
 	// Others were made on variants that are neither.
 	Others []results.Finding
+
+	baseline Known
 }
 
 // SortFindings tells the record's findings apart. It goes by what the record
 // holds; the OnBaseline marks are not trusted.
 func SortFindings(rec *results.Record) Findings {
-	made := map[string]map[results.Fault]bool{}
-	for _, f := range rec.Findings {
-		if made[f.Variant] == nil {
-			made[f.Variant] = map[results.Fault]bool{}
-		}
-		made[f.Variant][f.Fault()] = true
-	}
-	paired := rec.Baseline != "" && rec.Baseline != rec.Candidate
 	var out Findings
-	seen := map[string]map[results.Fault]bool{}
+	candidate := knownOf(rec, rec.Candidate)
+	if rec.Baseline != "" && rec.Baseline != rec.Candidate {
+		out.baseline = knownOf(rec, rec.Baseline)
+	}
 	for _, f := range rec.Findings {
-		k := f.Fault()
-		if seen[f.Variant] == nil {
-			seen[f.Variant] = map[results.Fault]bool{}
-		}
-		if seen[f.Variant][k] {
-			continue
-		}
-		seen[f.Variant][k] = true
+		list := &out.Others
 		switch {
-		case f.Variant == rec.Candidate && paired && made[rec.Baseline][k]:
-			out.Shared = append(out.Shared, f)
+		case f.Variant == rec.Candidate && out.baseline.Has(f):
+			list = &out.Shared
 		case f.Variant == rec.Candidate && !tried(rec, f.Arch, strings.Split(f.Scenario, "+")):
-			out.Alone = append(out.Alone, f)
+			list = &out.Alone
 		case f.Variant == rec.Candidate:
-			out.New = append(out.New, f)
-		case f.Variant == rec.Baseline && !made[rec.Candidate][k]:
-			out.Baseline = append(out.Baseline, f)
-		case f.Variant == rec.Baseline: // listed as Shared
-		default:
-			out.Others = append(out.Others, f)
+			list = &out.New
+		case f.Variant == rec.Baseline && candidate.like(f):
+			continue // listed as Shared, or as New if the candidate has far more of it
+		case f.Variant == rec.Baseline:
+			list = &out.Baseline
 		}
+		*list = withLargest(*list, f)
 	}
 	return out
+}
+
+// withLargest adds a finding to a list, of which it has each fault of a variant
+// once: the first, or that with the most cases.
+func withLargest(list []results.Finding, f results.Finding) []results.Finding {
+	i := slices.IndexFunc(list, func(g results.Finding) bool { return g.Variant == f.Variant && g.Fault() == f.Fault() })
+	switch {
+	case i < 0:
+		return append(list, f)
+	case f.Cases > list[i].Cases:
+		list[i] = f
+	}
+	return list
+}
+
+// Less tells whether the baseline has less of a finding that is new.
+func (f Findings) Less(g results.Finding) bool { return f.baseline.like(g) }
+
+// knownOf are the findings on a variant.
+func knownOf(rec *results.Record, variant string) (k Known) {
+	for _, f := range rec.Findings {
+		if f.Variant == variant {
+			k.Add(f)
+		}
+	}
+	return k
 }
 
 // tried tells whether what was found in scenarios on arch can be held against the
@@ -87,14 +103,9 @@ func tried(rec *results.Record, arch string, scenarios []string) bool {
 // MarkBaseline sets OnBaseline on every finding of another variant that was
 // made on the baseline too.
 func MarkBaseline(rec *results.Record) {
-	made := map[results.Fault]bool{}
-	for _, f := range rec.Findings {
-		if f.Variant == rec.Baseline {
-			made[f.Fault()] = true
-		}
-	}
+	baseline := knownOf(rec, rec.Baseline)
 	for i := range rec.Findings {
 		f := &rec.Findings[i]
-		f.OnBaseline = f.Variant != rec.Baseline && made[f.Fault()]
+		f.OnBaseline = f.Variant != rec.Baseline && baseline.Has(*f)
 	}
 }

@@ -65,9 +65,13 @@ func Judge(rec *results.Record) (results.Verdict, string) {
 // baseline, which did the same, didn't: a finding, a build that failed, a boot
 // that ended early.
 func kernelAtFault(rec *results.Record, problems []Problem) (bool, string) {
-	if fs := SortFindings(rec).New; len(fs) > 0 {
-		f := fs[0]
-		return true, more(fmt.Sprintf("%s on %s: %s", f.Variant, f.Arch, f.Title), len(fs))
+	if fs := SortFindings(rec); len(fs.New) > 0 {
+		f := fs.New[0]
+		says := fmt.Sprintf("%s on %s: %s", f.Variant, f.Arch, f.Title)
+		if fs.Less(f) {
+			says += fmt.Sprintf(", of which %s has less", rec.Baseline)
+		}
+		return true, more(says, len(fs.New))
 	}
 	// A candidate that fails where the baseline does is not worse, and not proved.
 	baseline := map[string]bool{}

@@ -18,14 +18,15 @@ type sought struct {
 	finding *results.Finding
 	change  *compare.Change
 	// known is what the series' ground showed when it was first looked at.
-	known map[trouble]bool
+	known compare.Known
 }
 
-// trouble is what makes two findings of one search the same for it, in whichever
-// scenario.
-type trouble struct{ kind, title, fingerprint string }
-
-func troubleOf(f results.Finding) trouble { return trouble{f.Kind, f.Title, f.Fingerprint} }
+// anywhere returns a finding as one of whichever scenario: a search looks for it
+// in one, and it may have been seen in another.
+func anywhere(f results.Finding) results.Finding {
+	f.Scenario = ""
+	return f
+}
 
 // String names it in messages.
 func (s *sought) String() string {
@@ -91,7 +92,7 @@ func (s *sought) judge(p *plan.Plan, variant string, base, look []*outcome, acce
 	}
 	for _, o := range look {
 		if slices.ContainsFunc(o.Findings, func(f results.Finding) bool {
-			return f.Kind == s.finding.Kind && f.Title == s.finding.Title && !s.known[troubleOf(f)]
+			return f.Kind == s.finding.Kind && f.Title == s.finding.Title && !s.known.Has(anywhere(f))
 		}) {
 			return true, ""
 		}

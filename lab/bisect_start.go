@@ -184,10 +184,10 @@ func (b *bisector) planFor(cells []*cell) error {
 // find sets what is sought, if the record shows it.
 func (b *bisector) find() {
 	for _, arch := range b.plan.Arches {
-		s := &sought{arch: arch, known: map[trouble]bool{}}
+		s := &sought{arch: arch}
 		for _, f := range b.rec.Findings {
 			if f.Arch == arch && f.Variant == b.plan.Baseline {
-				s.known[troubleOf(f)] = true
+				s.known.Add(anywhere(f))
 			}
 		}
 		if f := b.finding(s); f != nil {
@@ -211,7 +211,7 @@ func (b *bisector) finding(s *sought) *results.Finding {
 	var first *results.Finding
 	for i, f := range b.rec.Findings {
 		unclear := b.req.Finding == "" && (f.Kind == results.ScenarioFailed || f.Kind == string(vm.Timeout))
-		if f.Arch != s.arch || f.Variant != b.plan.Candidate || unclear || s.known[troubleOf(f)] || !asked(f, b.req.Finding) {
+		if f.Arch != s.arch || f.Variant != b.plan.Candidate || unclear || s.known.Has(anywhere(f)) || !asked(f, b.req.Finding) {
 			continue
 		}
 		if first == nil || f.Boot < first.Boot || f.Boot == first.Boot && f.Seconds < first.Seconds {

@@ -354,6 +354,36 @@ func TestFingerprints(t *testing.T) {
 	}
 }
 
+// A finding that counts its cases is told apart by them, another by its evidence.
+func TestCountedFindings(t *testing.T) {
+	says := func(list ...wire.Finding) []wire.Message {
+		msgs := well(3)
+		for _, f := range list {
+			msgs = append(msgs[:1:1], append([]wire.Message{{Type: wire.TypeFinding, Scenario: "load", Finding: &f}}, msgs[1:]...)...)
+		}
+		msgs[len(msgs)-1].Done.Findings = len(list)
+		return msgs
+	}
+	page := func(n int) wire.Finding {
+		return wire.Finding{Kind: "permissions", Title: "writable and executable", Evidence: fmt.Sprintf("cases: 1\n%#x-%#x", n<<12, n<<13), Cases: n}
+	}
+	r, _ := testRun(t, openCache(t),
+		fakeBoot{ending: vm.Done, says: says(page(1), wire.Finding{Kind: "slow-free", Title: "slow", Evidence: "7 s for 8f 90 cc"})},
+		fakeBoot{ending: vm.Done, says: says(page(2), page(512), wire.Finding{Kind: "slow-free", Title: "slow", Evidence: "9 s for 10 e7"})})
+	base := testBoot(false)
+	base.cell = &cell{arch: "s390x", variant: "nopack", kernel: &build.Kernel{SHA256: "bb"}}
+	r.carryOutOne(t, base, initrdFile(t))
+	r.carryOutOne(t, testBoot(false), initrdFile(t))
+	for _, f := range r.rec.Findings {
+		if want := f.Variant == "pack" && f.Cases != 512; f.OnBaseline != want || (f.Cases > 0) != (f.Fingerprint == "") {
+			t.Errorf("on the baseline: %v; %+v", f.OnBaseline, f)
+		}
+	}
+	if len(r.rec.Findings) != 5 {
+		t.Errorf("%d findings", len(r.rec.Findings))
+	}
+}
+
 func TestFinishNeverFlattersAFailure(t *testing.T) {
 	for _, tc := range []struct {
 		cause error

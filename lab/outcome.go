@@ -5,7 +5,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -42,16 +41,17 @@ func (r *run) outcomeOf(b *boot, m vm.Machine, vo *vm.Outcome, tr *transcript, s
 	}
 	for _, f := range tr.findings {
 		// A failed case of the kernel's own suite has its name in the title,
-		// and how long it took in the evidence.
-		fingerprint := cache.Key(constant(f.what.Evidence)...)[:12]
-		if f.what.Kind == "test-bpf" {
+		// and how long it took in the evidence. Cases are told apart one by one.
+		fingerprint := cache.Key(results.Shapes(f.what.Evidence)...)[:12]
+		if f.what.Kind == "test-bpf" || f.what.Cases > 0 {
 			fingerprint = ""
 		}
 		o.find(b, f.at, f.scenario, f.what.Kind, f.what.Title, f.what.Evidence, fingerprint)
+		o.Findings[len(o.Findings)-1].Cases = f.what.Cases
 	}
 	for _, name := range b.names() {
 		if why, ok := tr.failed[name]; ok {
-			o.find(b, vo.Elapsed, name, results.ScenarioFailed, "the scenario could not be carried out", why, cache.Key(constant(why)...)[:12])
+			o.find(b, vo.Elapsed, name, results.ScenarioFailed, "the scenario could not be carried out", why, cache.Key(results.Shapes(why)...)[:12])
 		}
 	}
 	fatal := false
@@ -98,17 +98,6 @@ func (r *run) bootRecord(b *boot, m vm.Machine, started time.Time) results.Boot 
 		Arch: b.arch, Variant: b.variant, Number: b.number, Scenarios: b.names(), Started: started,
 		Cmdline: strings.Join(m.Cmdline, " "), CPUs: m.CPUs, MemoryMiB: m.MemoryMiB,
 	}
-}
-
-// varying is what differs between two boots that show the same trouble: where
-// things lay and how many there were.
-var varying = regexp.MustCompile(`0x[0-9a-f]+|[0-9a-f]{8,}|[0-9]+`)
-
-// constant returns evidence's lines without what varies, each once and sorted.
-func constant(evidence string) []string {
-	lines := strings.Split(varying.ReplaceAllString(evidence, "#"), "\n")
-	slices.Sort(lines)
-	return slices.Compact(lines)
 }
 
 // find adds a finding that was made in boot b, at a time since its start.

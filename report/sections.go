@@ -38,6 +38,13 @@ func (b *builder) findings() Section {
 	s := Section{ID: "findings", Title: "Findings"}
 	f := compare.SortFindings(b.rec)
 	var all List
+	var less []results.Finding
+	for _, n := range f.New {
+		if f.Less(n) {
+			less = append(less, n)
+		}
+	}
+	f.New = slices.DeleteFunc(f.New, f.Less)
 	add := func(list []results.Finding, tone Tone, where string) {
 		// What several scenarios find alike stands in one place.
 		alike := group(list, func(f results.Finding) (string, string) {
@@ -54,6 +61,7 @@ func (b *builder) findings() Section {
 			all.Items = append(all.Items, Item{Text: fmt.Sprintf("%s: %s (%s)", text, f[2], f[3]), Tone: tone, Evidence: f[4]})
 		}
 	}
+	add(less, Bad, " (less of it on the baseline)")
 	add(f.New, Bad, "")
 	add(f.Alone, Bad, " (the baseline did not get so far)")
 	add(f.Shared, Muted, " and the baseline as well")

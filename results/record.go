@@ -7,6 +7,9 @@
 package results
 
 import (
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"packtest/guest/wire"
@@ -238,11 +241,15 @@ type Finding struct {
 	Title    string `json:"title"`
 	Evidence string `json:"evidence"`
 	// Fingerprint tells apart findings whose titles are the same: where in the
-	// kernel it was, or a digest of what was seen. May be empty.
+	// kernel it was, or a digest of what was seen. May be empty, as it is where there
+	// are cases.
 	Fingerprint string `json:"fingerprint,omitempty"`
 	Boot        int    `json:"boot,omitempty"`
 	// Seconds is how long after QEMU's start it was seen; 0 if that is not known.
 	Seconds float64 `json:"seconds,omitempty"`
+	// Cases is how large the trouble is: how many programs or pages it is about, or
+	// how much does not come back; 0 where that says nothing or hangs on chance.
+	Cases int `json:"cases,omitempty"`
 	// OnBaseline is set if the same finding was made on the baseline too:
 	// then it is listed, and not held against the candidate.
 	OnBaseline bool `json:"on_baseline,omitempty"`
@@ -271,4 +278,15 @@ type Fault struct{ Arch, Scenario, Kind, Title, Fingerprint string }
 // Fault returns what the finding is about, without the variant and the boot.
 func (f Finding) Fault() Fault {
 	return Fault{f.Arch, f.Scenario, f.Kind, f.Title, f.Fingerprint}
+}
+
+// varying is what differs between two boots that show the same trouble: where
+// things lay, what bytes were there, and how many there were.
+var varying = regexp.MustCompile(`0x[0-9a-f]+|[0-9a-f]{8,}|\b[0-9a-f]{2}( [0-9a-f]{2})*\b|[0-9]+`)
+
+// Shapes returns evidence's lines without what varies, each once and sorted.
+func Shapes(evidence string) []string {
+	lines := strings.Split(varying.ReplaceAllString(evidence, "#"), "\n")
+	slices.Sort(lines)
+	return slices.Compact(lines)
 }
