@@ -24,8 +24,6 @@ type Catch struct {
 	// Seconds is how long after its boot's start the finding was seen; 0 for a
 	// metric, which is judged at the end.
 	Seconds float64 `json:"seconds,omitempty"`
-	// Others counts what else was found, each kind and title once.
-	Others int `json:"others,omitempty"`
 	// Problem is why the run proves nothing of this variant, if it doesn't.
 	Problem string `json:"problem,omitempty"`
 }
@@ -66,25 +64,16 @@ func CatchOf(rec *results.Record, arch, variant string) Catch {
 		}
 		return 0
 	})
-	seen := map[string]bool{}
-	for _, f := range findings {
-		if c.By == "" {
-			c.By, c.What, c.Scenario, c.Seconds = f.Kind, f.Title, f.Scenario, f.Seconds
-		}
-		seen[f.Kind+"\x00"+f.Title] = true
+	if len(findings) > 0 {
+		f := findings[0]
+		c.By, c.What, c.Scenario, c.Seconds = f.Kind, f.Title, f.Scenario, f.Seconds
+		return c
 	}
 	for _, ch := range Between(rec, rec.Baseline, variant).Changes {
-		if ch.Arch != arch || ch.Verdict != Worse || !ch.Weighs {
-			continue
-		}
-		if c.By == "" {
+		if ch.Arch == arch && ch.Verdict == Worse && ch.Weighs {
 			c.By, c.What, c.Scenario = ch.Metric, Percent(ch), ch.Scenario
+			return c
 		}
-		seen[ch.Metric] = true
-	}
-	if c.Found() {
-		c.Others = len(seen) - 1
-		return c
 	}
 	for _, f := range rec.Findings {
 		if f.Arch == arch && f.Variant == variant && f.Kind == results.ScenarioFailed {
@@ -92,7 +81,7 @@ func CatchOf(rec *results.Record, arch, variant string) Catch {
 		}
 	}
 	for _, b := range rec.Boots {
-		if b.Arch == arch && b.Variant == variant && b.Ending != "done" {
+		if b.Arch == arch && b.Variant == variant && b.Ending != results.EndingDone {
 			c.Problem = fmt.Sprintf("boot %d ended with %s: %s", b.Number, b.Ending, firstLine(b.Detail))
 		}
 	}

@@ -162,6 +162,9 @@ func (r *run) bootAll(ctx context.Context, boots []*boot, accel map[string]strin
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+			if r.enough(b) {
+				return r.recordBoot(b, r.leftOut(b))
+			}
 			r.emit(Event{Stage: StageBoot, State: Begun, Arch: b.arch, Variant: b.variant, Boot: b.number, Done: i, Total: len(boots), Text: join(b.names())})
 			with := accel[b.arch]
 			if b.traced {
@@ -245,9 +248,14 @@ func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*out
 	tr := newTranscript(func() time.Duration { return time.Since(begun) })
 	quiet := r.watchConsole(b, filepath.Join(m.Dir, "console.log"))
 	defer quiet.stop()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	vo, err := r.Boot(ctx, m, func(ctx context.Context, port io.ReadWriter) error {
 		return tr.talk(ctx, port, b.job, want, func(msg wire.Message) {
 			quiet.beat()
+			if msg.Finding != nil && r.stopsAtFinding(b) {
+				stop(errFound)
+			}
 			if msg.Progress != nil {
 				r.emit(Event{Stage: StageBoot, State: Going, Arch: b.arch, Variant: b.variant, Boot: b.number,
 					Text: msg.Scenario + " " + msg.Progress.What, Done: msg.Progress.Done, Total: msg.Progress.Total})
@@ -259,7 +267,9 @@ func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*out
 	}
 	o := r.outcomeOf(b, m, vo, tr, started)
 	if vo.Ending == vm.Interrupted {
-		o.harness = interruption(ctx)
+		if o.harness = interruption(ctx); errors.Is(o.harness, errFound) {
+			o.stopped(errFound.Error())
+		}
 	}
 	if b.traced && vo.Ending == vm.Done && tr.failed[tracedScenario] == "" {
 		if err := r.joinTrace(b, dir, tr, o); err != nil {

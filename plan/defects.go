@@ -9,8 +9,9 @@ const Sound = "pack"
 
 // OnlyDefects makes the plan hold each defect, one of the carried ones by name,
 // against the series it is put on, in one configuration. Timed scenarios run
-// once: a defect has to show in what is exact, or in what goes wrong. Where
-// calls can be made to fail, that is all that is done.
+// once: a defect has to show in what is exact, or in what goes wrong, and when it
+// has shown the kernel is done with. Where calls can be made to fail, that is all
+// that is done.
 func (p *Plan) OnlyDefects(config string, names []string) {
 	var sound Variant
 	for _, v := range Default().Variants {
@@ -24,7 +25,7 @@ func (p *Plan) OnlyDefects(config string, names []string) {
 		p.Variants = append(p.Variants, Variant{Name: n, Stack: stack})
 	}
 	p.Baseline, p.Candidate = Sound, p.Variants[len(p.Variants)-1].Name
-	p.Config, p.Boots = config, 1
+	p.Config, p.Boots, p.FirstFinding = config, 1, true
 	p.Scenarios = nil
 	for _, s := range Default().Scenarios {
 		// The kernel's own suite takes minutes and looks at no allocator; a trace

@@ -19,8 +19,8 @@ func TestOnlyDefects(t *testing.T) {
 	if got, want := p.Variants[2].Stack, []string{"nopack", "bpf-prog-pack", "defect:pack-writable"}; !slices.Equal(got, want) {
 		t.Errorf("stack %q, want %q", got, want)
 	}
-	if p.Baseline != "pack" || p.Boots != 1 {
-		t.Errorf("baseline %s, %d boots", p.Baseline, p.Boots)
+	if p.Baseline != "pack" || p.Boots != 1 || !p.FirstFinding {
+		t.Errorf("baseline %s, %d boots, first finding %v", p.Baseline, p.Boots, p.FirstFinding)
 	}
 	for _, s := range p.Scenarios {
 		if s.Name == "test_bpf" {

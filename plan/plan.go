@@ -39,6 +39,11 @@ type Plan struct {
 	// Seed makes programs, sizes and orders repeatable.
 	Seed uint64 `toml:"seed"`
 
+	// FirstFinding has a kernel left alone once something was found on it, unless
+	// it is the baseline's. It is how many defects are tried in a short time; what
+	// such a run says of a kernel is not whole, and no plan file can ask for it.
+	FirstFinding bool `toml:"-"`
+
 	VM VM `toml:"vm"`
 	// Tolerances are how far a metric may move, by name, where it isn't the
 	// metric's own rule that says so.

@@ -59,7 +59,7 @@ func (d Defects) Write(w io.Writer) error {
 		per[r.Catch.Arch] = n
 	}
 	for _, a := range arches {
-		fmt.Fprintf(b, "\n## %s: %d of %d found\n\n| defect | what it does | found by | in | after | others | kernel |\n|---|---|---|---|---|---|---|\n", md(a), per[a][1], per[a][0])
+		fmt.Fprintf(b, "\n## %s: %d of %d found\n\n| defect | what it does | found by | in | after | kernel |\n|---|---|---|---|---|---|\n", md(a), per[a][1], per[a][0])
 		for _, r := range rows {
 			if r.Catch.Arch == a {
 				r.write(b)
@@ -84,5 +84,5 @@ func (r DefectRow) write(b *bufio.Writer) {
 	if c.Seconds > 0 {
 		after = fmt.Sprintf("%.1f s", c.Seconds)
 	}
-	fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %d | %s |\n", md(r.Name), md(r.Title), by, md(c.Scenario), after, c.Others, md(c.Config))
+	fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", md(r.Name), md(r.Title), by, md(c.Scenario), after, md(c.Config))
 }
