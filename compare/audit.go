@@ -112,6 +112,9 @@ func auditBoots(rec *results.Record, arch, variant string) []Problem {
 // AuditScenario lists what the plan asked of a scenario on one kernel, which was
 // built, and the record does not show to have been carried out.
 func AuditScenario(rec *results.Record, p results.Planned) []Problem {
+	if p.LeftOut != "" {
+		return nil // see LeftOut
+	}
 	var done int
 	var failed []results.Boot
 	from := Source(rec, p.Arch, p.Variant)
@@ -149,6 +152,29 @@ func AuditScenario(rec *results.Record, p results.Planned) []Problem {
 	for _, m := range undelivered(rec, p) {
 		list = append(list, Problem{Arch: p.Arch, Variant: p.Variant,
 			What: fmt.Sprintf("%s of %s on %s: %s", p.Scenario, p.Variant, p.Arch, m)})
+	}
+	return list
+}
+
+// LeftOut says of everything planned that the machine can't carry out what it is,
+// where, and why: a sentence for each reason. It is held against no kernel, and
+// whoever calls the rest right has to tell of it.
+func LeftOut(rec *results.Record) []string {
+	var order [][2]string
+	archs := map[[2]string][]string{}
+	for _, p := range rec.Planned {
+		at := [2]string{p.Scenario, p.LeftOut}
+		if p.LeftOut == "" || slices.Contains(archs[at], p.Arch) {
+			continue
+		}
+		if archs[at] == nil {
+			order = append(order, at)
+		}
+		archs[at] = append(archs[at], p.Arch)
+	}
+	var list []string
+	for _, at := range order {
+		list = append(list, fmt.Sprintf("%s was left out on %s: %s", at[0], strings.Join(archs[at], " and "), at[1]))
 	}
 	return list
 }

@@ -32,6 +32,8 @@ func ExitCode(v results.Verdict) int {
 // whose verdict says that the harness failed or the user ended the run keeps
 // it, since only the harness can know; but what is proved stays proved, and a
 // finding on the candidate outweighs a harness that failed later.
+//
+// Where the verdict is good, the sentence also says what was left out.
 func Judge(rec *results.Record) (results.Verdict, string) {
 	if rec.Bisection != nil {
 		return judgeBisection(rec)
@@ -39,6 +41,14 @@ func Judge(rec *results.Record) (results.Verdict, string) {
 	if rec.Check != nil {
 		return judgeCheck(rec)
 	}
+	v, why := judgeRun(rec)
+	if ExitCode(v) == 0 {
+		why = strings.Join(append([]string{why}, LeftOut(rec)...), "; ")
+	}
+	return v, why
+}
+
+func judgeRun(rec *results.Record) (results.Verdict, string) {
 	problems := Audit(rec)
 	guilty, guiltyWhy := kernelAtFault(rec, problems)
 	switch {
@@ -53,7 +63,7 @@ func Judge(rec *results.Record) (results.Verdict, string) {
 		return v, why
 	}
 	if rec.Baseline == "" || rec.Baseline == rec.Candidate {
-		return results.Pass, "everything planned was carried out and nothing wrong was found; there is no baseline to compare with"
+		return results.Pass, carriedOut(rec) + " and nothing wrong was found; there is no baseline to compare with"
 	}
 	if archs := sameImages(rec); len(archs) == len(plannedArchs(rec)) {
 		return results.Unchanged, fmt.Sprintf("%s and %s are the same binary on %s", rec.Candidate, rec.Baseline, strings.Join(archs, " and "))
@@ -154,9 +164,17 @@ func judgeChanges(rec *results.Record, changes []Change) (results.Verdict, strin
 		return results.Inconclusive, "no scenario that was asked for did anything on these kernels"
 	}
 	if len(judged) == 0 {
-		return results.Pass, "everything planned was carried out and nothing wrong was found; no metric that is judged was asked for"
+		return results.Pass, carriedOut(rec) + " and nothing wrong was found; no metric that is judged was asked for"
 	}
-	return results.Pass, fmt.Sprintf("everything planned was carried out, nothing wrong was found, and no judged metric differs from %s's", rec.Baseline)
+	return results.Pass, fmt.Sprintf("%s, nothing wrong was found, and no judged metric differs from %s's", carriedOut(rec), rec.Baseline)
+}
+
+// carriedOut says how much of the plan was carried out in a run without problems.
+func carriedOut(rec *results.Record) string {
+	if len(LeftOut(rec)) > 0 {
+		return "what this machine can do of the plan was carried out"
+	}
+	return "everything planned was carried out"
 }
 
 // did tells whether any planned scenario has reported a value on the candidate.

@@ -358,3 +358,49 @@ func TestFindingsToldApart(t *testing.T) {
 		t.Errorf("marks = %v, want %v", marks, want)
 	}
 }
+
+// What a machine can't carry out is held against no kernel, and no good verdict is
+// silent of it.
+func TestJudgeLeftOut(t *testing.T) {
+	const why = "no gcc in PATH"
+	with := func(rec *results.Record, leftOut ...string) *results.Record {
+		for _, arch := range []string{"x86_64", "s390x"} {
+			for _, v := range []string{"nopack", "pack"} {
+				p := results.Planned{Arch: arch, Variant: v, Scenario: "itlb", Boots: 1}
+				if slices.Contains(leftOut, arch) {
+					p.LeftOut = why
+				}
+				rec.Planned = append(rec.Planned, p)
+			}
+		}
+		return rec
+	}
+	worse := goodRecord()
+	worse.Baseline, worse.Candidate = "pack", "nopack"
+	same := evenRecord()
+	for i := range same.Cells {
+		same.Cells[i].Image = same.Cells[i].Arch
+	}
+	alone := goodRecord()
+	alone.Baseline = ""
+	both := []string{"x86_64", "s390x"}
+	for _, tc := range []struct {
+		name string
+		rec  *results.Record
+		want results.Verdict
+		why  string
+	}{
+		{"better", with(goodRecord(), both...), results.Improved, "s390x -50.0 %); itlb was left out on x86_64 and s390x: " + why},
+		{"no different", with(evenRecord(), both...), results.Pass, "what this machine can do of the plan was carried out, nothing wrong was found, and no judged metric differs from nopack's; itlb was left out on x86_64 and s390x: " + why},
+		{"no baseline", with(alone, both...), results.Pass, "what this machine can do of the plan was carried out and nothing wrong was found; there is no baseline to compare with; itlb was left out"},
+		{"the same binary", with(same, both...), results.Unchanged, "are the same binary on s390x and x86_64; itlb was left out"},
+		{"worse", with(worse, both...), results.Regressed, "2 judged metrics worse"},
+		{"of one architecture nothing is said", with(goodRecord(), "x86_64"), results.HarnessFailed, "itlb of nopack on s390x was never booted"},
+		{"nothing is said", with(goodRecord()), results.HarnessFailed, "was never booted"},
+	} {
+		t.Run(tc.name, func(t *testing.T) { wantVerdict(t, tc.rec, tc.want, tc.why) })
+	}
+	if _, says := Judge(goodRecord()); strings.Contains(says, "left out") {
+		t.Errorf("nothing was left out, and: %s", says)
+	}
+}

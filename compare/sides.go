@@ -168,14 +168,16 @@ func (m merger) record() *results.Record {
 	return rec
 }
 
-// shared tells whether both sides planned the scenario on arch.
+// shared tells whether both sides planned the scenario on arch, and both carried
+// it out or both left it out.
 func (m merger) shared(arch, scenario string) bool {
-	planned := func(s Side) bool {
+	planned := func(s Side, leftOut bool) bool {
 		return slices.ContainsFunc(s.Rec.Planned, func(p results.Planned) bool {
-			return p.Variant == s.Variant && p.Arch == arch && p.Scenario == scenario
+			return p.Variant == s.Variant && p.Arch == arch && p.Scenario == scenario && (p.LeftOut != "") == leftOut
 		})
 	}
-	return slices.Contains(m.archs, arch) && planned(m.a) && planned(m.b)
+	both := func(leftOut bool) bool { return planned(m.a, leftOut) && planned(m.b, leftOut) }
+	return slices.Contains(m.archs, arch) && (both(false) || both(true))
 }
 
 // otherHost tells whether the sides' times come from different machines.
@@ -278,7 +280,7 @@ func (m merger) notes() []string {
 	for _, s := range []Side{m.a, m.b} {
 		out := map[string]bool{}
 		for _, pl := range s.Rec.Planned {
-			if pl.Variant == s.Variant && !m.shared(pl.Arch, pl.Scenario) {
+			if pl.Variant == s.Variant && pl.LeftOut == "" && !m.shared(pl.Arch, pl.Scenario) {
 				out[pl.Scenario+" on "+pl.Arch] = true
 			}
 		}

@@ -27,6 +27,27 @@ func sideRecord(id string) *results.Record {
 	return rec
 }
 
+// leaveOut plans a scenario that the machine can't carry out.
+func leaveOut(rec *results.Record) {
+	rec.Planned = append(rec.Planned, results.Planned{Arch: "s390x", Variant: "pack", Scenario: "itlb", Boots: 1, LeftOut: "no gcc"})
+}
+
+// What both sides left out is told as of a run.
+func TestSidesLeftOut(t *testing.T) {
+	a, b := sideRecord("a"), sideRecord("b")
+	images(b)
+	leaveOut(a)
+	leaveOut(b)
+	rec, err := Sides(Side{a, "pack"}, Side{b, "pack"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantVerdict(t, rec, results.Pass, "differs from pack@A's; itlb was left out on s390x: no gcc")
+	if notes := strings.Join(rec.Notes, "\n"); strings.Contains(notes, "itlb") {
+		t.Errorf("notes: %s", notes)
+	}
+}
+
 func TestSides(t *testing.T) {
 	for _, tc := range []struct {
 		name       string
@@ -46,6 +67,12 @@ func TestSides(t *testing.T) {
 			images(b)
 			b.Planned = append(b.Planned, results.Planned{Arch: "s390x", Variant: "pack", Scenario: "drain", Boots: 1})
 		}, "pack", "pack", "pack@A", "pack@B", results.Pass, "only pack of b has it: drain on s390x"},
+		{"a scenario that one left out", func(a, b *results.Record) {
+			images(b)
+			leaveOut(a)
+			leaveOut(b)
+			b.Planned[len(b.Planned)-1].LeftOut = ""
+		}, "pack", "pack", "pack@A", "pack@B", results.Pass, "only pack of b has it: itlb on s390x"},
 		{"an architecture of one alone", func(a, b *results.Record) {
 			images(b)
 			b.Planned = filterPlanned(b.Planned, "x86_64")

@@ -10,6 +10,9 @@ import (
 	"packtest/itlb/plugin"
 )
 
+// needed says what goes without the plugin.
+const needed = "needed for scenario itlb, which is left out of a run without it: "
+
 // examinePlugin builds the plugin that scenario itlb is traced with, and loads
 // it into the QEMU of each architecture that has one.
 func examinePlugin(ctx context.Context, arches []string) []Check {
@@ -26,7 +29,7 @@ func examinePlugin(ctx context.Context, arches []string) []Check {
 	defer os.RemoveAll(dir)
 	p, err := plugin.Build(ctx, dir)
 	if err != nil {
-		c.Status, c.Detail, c.Fix = Missing, "needed for scenario itlb: "+err.Error(), install(c.Package)
+		c.Status, c.Detail, c.Fix = Missing, needed+err.Error(), install(c.Package)
 		return []Check{c}
 	}
 	checks := []Check{c}
@@ -41,7 +44,7 @@ func examinePlugin(ctx context.Context, arches []string) []Check {
 			l := Check{Name: "iTLB plugin in " + t.Command, Status: OK, Detail: "loads"}
 			if err := p.Check(ctx, t.Command); err != nil {
 				// Debian's QEMU is built with plugins.
-				l.Status, l.Detail, l.Fix = Missing, "needed for scenario itlb: "+err.Error(), "apt-get install --reinstall "+t.Package
+				l.Status, l.Detail, l.Fix = Missing, needed+err.Error(), "apt-get install --reinstall "+t.Package
 			}
 			checks = append(checks, l)
 		}

@@ -125,14 +125,14 @@ func (b *boot) names() []string {
 
 // bootCells carries out the schedule, several VMs at once.
 func (r *run) bootCells(ctx context.Context) error {
-	if len(remaining(r.rec, everyBoot(r.plan, r.cells, r.rec.Provenance.Accelerator))) == 0 {
+	if len(remaining(r.rec, everyBoot(r.rec, r.plan, r.cells, r.rec.Provenance.Accelerator))) == 0 {
 		return nil // nothing was built, as the record says, or all was booted before
 	}
 	accel, err := r.accelerators(ctx)
 	if err != nil {
 		return err
 	}
-	boots := remaining(r.rec, everyBoot(r.plan, r.cells, accel))
+	boots := remaining(r.rec, everyBoot(r.rec, r.plan, r.cells, accel))
 	if slices.ContainsFunc(boots, func(b *boot) bool { return b.traced && b.beside > 0 }) {
 		if err := r.remark("%s is traced under TCG, since KVM shows no instructions; everything else runs under KVM where there is KVM", tracedScenario); err != nil {
 			return err

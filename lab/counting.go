@@ -11,10 +11,12 @@ import (
 	"packtest/vm"
 )
 
-// everyBoot is the schedule and, beside its traced boots, those that count.
-func everyBoot(p *plan.Plan, cells []*cell, accel map[string]string) []*boot {
+// everyBoot is the schedule and, beside its traced boots, those that count; but no
+// traced boot where the record says that traces are left out.
+func everyBoot(rec *results.Record, p *plan.Plan, cells []*cell, accel map[string]string) []*boot {
 	boots := schedule(p, cells)
-	return append(boots, counting(boots, accel)...)
+	boots = append(boots, counting(boots, accel)...)
+	return slices.DeleteFunc(boots, func(b *boot) bool { return b.traced && leftOut(rec, b.arch, tracedScenario) })
 }
 
 // counting returns one more boot for each traced one whose architecture has KVM:

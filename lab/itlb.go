@@ -22,36 +22,94 @@ import (
 	"packtest/itlb/plugin"
 	"packtest/itlb/trace"
 	"packtest/metric"
+	"packtest/plan"
 	"packtest/results"
 	"packtest/vm"
 )
 
-// buildPlugin compiles the plugin that traces instruction fetches and sees
-// whether QEMU takes it: once in a run, and only if something is to be traced.
-func (r *run) buildPlugin(ctx context.Context) (*plugin.Plugin, error) {
-	r.pluginMu.Lock()
-	defer r.pluginMu.Unlock()
-	if r.plugin != nil {
-		return r.plugin, nil
+// prepareTraces sees to the plugin, if something is to be traced. Where it doesn't
+// work, what was to be traced is left out, and the record says why; but if it was
+// asked for by its name, or nothing else was, that is an error.
+func (r *run) prepareTraces(ctx context.Context) error {
+	at := slices.IndexFunc(r.plan.Scenarios, func(s plan.Scenario) bool { return s.Name == tracedScenario })
+	if at < 0 {
+		return nil
 	}
-	dir, err := os.MkdirTemp(r.dir, ".plugin-")
-	if err != nil {
-		return nil, fmt.Errorf("build the iTLB plugin: %w", err)
-	}
-	p, err := plugin.Build(ctx, dir)
 	for _, arch := range r.plan.Arches {
-		if err == nil {
-			err = p.Check(ctx, "qemu-system-"+arch)
+		_, err := r.pluginFor(ctx, arch)
+		switch {
+		case err == nil || leftOut(r.rec, arch, tracedScenario):
+			continue // what an earlier sitting left out stays left out
+		case ctx.Err() != nil:
+			return interruption(ctx)
+		case r.plan.Scenarios[at].Asked || len(r.plan.Scenarios) == 1 || wasTraced(r.rec, arch):
+			return err
+		}
+		if err := r.leaveOutTraces(arch, err.Error()); err != nil {
+			return err
 		}
 	}
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	r.plugin = p
-	return p, nil
+	return nil
 }
 
-// removePlugin removes what buildPlugin left.
+// leaveOutTraces writes down that nothing can be traced on arch, and with it
+// everything that is not measured for that.
+func (r *run) leaveOutTraces(arch, why string) error {
+	r.note("%s on %s is left out: %s", tracedScenario, arch, why)
+	return r.update(func(rec *results.Record) {
+		for i := range rec.Planned {
+			p := &rec.Planned[i]
+			if p.Arch != arch || p.Scenario != tracedScenario {
+				continue
+			}
+			p.LeftOut = why
+			for _, d := range metric.Catalogue() {
+				if strings.HasPrefix(d.Name, "itlb_") {
+					rec.Unmeasured = append(rec.Unmeasured, results.Unmeasured{Arch: arch, Variant: p.Variant, Scenario: tracedScenario, Metric: d.Name, Why: why})
+				}
+			}
+		}
+	})
+}
+
+// leftOut tells whether a scenario was left out on arch.
+func leftOut(rec *results.Record, arch, scenario string) bool {
+	return slices.ContainsFunc(rec.Planned, func(p results.Planned) bool {
+		return p.Arch == arch && p.Scenario == scenario && p.LeftOut != ""
+	})
+}
+
+// wasTraced tells whether a boot on arch was traced, in an earlier sitting.
+func wasTraced(rec *results.Record, arch string) bool {
+	return slices.ContainsFunc(rec.Boots, func(b results.Boot) bool { return b.Arch == arch && b.Trace != nil })
+}
+
+// pluginFor compiles the plugin that traces instruction fetches, once in a run,
+// and sees whether the architecture's QEMU takes it.
+func (r *run) pluginFor(ctx context.Context, arch string) (*plugin.Plugin, error) {
+	r.pluginMu.Lock()
+	defer r.pluginMu.Unlock()
+	if r.plugin == nil {
+		dir, err := os.MkdirTemp(r.dir, ".plugin-")
+		if err != nil {
+			return nil, fmt.Errorf("build the iTLB plugin: %w", err)
+		}
+		p, err := plugin.Build(ctx, dir)
+		if err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+		r.plugin, r.loads = p, map[string]bool{}
+	}
+	if !r.loads[arch] {
+		if err := r.plugin.Check(ctx, "qemu-system-"+arch); err != nil {
+			return nil, err
+		}
+		r.loads[arch] = true
+	}
+	return r.plugin, nil
+}
+
+// removePlugin removes what pluginFor left.
 func (r *run) removePlugin() {
 	if r.plugin != nil {
 		os.RemoveAll(filepath.Dir(r.plugin.Path))
@@ -63,7 +121,7 @@ const traceFile = "itlb.trace"
 // traced makes of a boot's machine one whose trace is the same in every boot of
 // the same image. Such a guest says its first word when all is done.
 func (r *run) traced(ctx context.Context, m vm.Machine, b *boot) (vm.Machine, error) {
-	p, err := r.buildPlugin(ctx)
+	p, err := r.pluginFor(ctx, b.arch)
 	if err != nil {
 		return m, err
 	}

@@ -72,7 +72,7 @@ func countedRun(t *testing.T) (r *run, traced, counts *boot) {
 	if err := r.keepPlan(); err != nil {
 		t.Fatal(err)
 	}
-	boots := everyBoot(r.plan, []*cell{{arch: "s390x", variant: "pack", kernel: &build.Kernel{}}}, r.rec.Provenance.Accelerator)
+	boots := everyBoot(r.rec, r.plan, []*cell{{arch: "s390x", variant: "pack", kernel: &build.Kernel{}}}, r.rec.Provenance.Accelerator)
 	if len(boots) != 2 {
 		t.Fatalf("%d boots", len(boots))
 	}

@@ -13,10 +13,15 @@ import (
 	"testing"
 
 	"packtest/guest/wire"
+	"packtest/internal/fault"
+	"packtest/internal/need"
 	"packtest/itlb"
 	"packtest/itlb/plugin"
 	"packtest/itlb/trace"
+	"packtest/kernel/build"
 	"packtest/metric"
+	"packtest/plan"
+	"packtest/results"
 	"packtest/vm"
 )
 
@@ -264,7 +269,7 @@ func TestBadTrace(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			good := fakeBoot{ending: vm.Done, says: says}
 			r, f := testRun(t, openCache(t), good, good)
-			r.plugin = &plugin.Plugin{Path: "/nowhere/itlb.so"}
+			r.plugin, r.loads = &plugin.Plugin{Path: "/nowhere/itlb.so"}, map[string]bool{"s390x": true}
 			boot := r.Boot
 			r.Boot = func(ctx context.Context, m vm.Machine, g vm.Guest) (*vm.Outcome, error) {
 				if !m.Deterministic || m.Accel != vm.TCG || m.CPUs != 1 || !strings.Contains(m.Plugin, "tag=aa") || !slices.Contains(m.Cmdline, "norandmaps") {
@@ -293,5 +298,123 @@ func TestBadTrace(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Where nothing can be traced the rest of a plan is carried out, and the record
+// says what was left out and why; what was asked for by its name is not left out.
+func TestPrepareTraces(t *testing.T) {
+	const takes, refuses = "echo itlb plugin: here", "echo no plugins in this build >&2; exit 1"
+	for _, tc := range []struct {
+		name      string
+		x86, s390 string // what QEMU does
+		gcc       string // "" is the installed one
+		change    func(*run)
+		leftOut   []string
+		err       string
+	}{
+		{name: "it works", x86: takes, s390: takes},
+		{name: "QEMU without plugins", x86: takes, s390: refuses, leftOut: []string{"s390x"}},
+		{name: "neither QEMU has any", x86: refuses, s390: refuses, leftOut: []string{"x86_64", "s390x"}},
+		{name: "no compiler that works", x86: takes, s390: takes, gcc: "echo no headers >&2; exit 1", leftOut: []string{"x86_64", "s390x"}},
+		{name: "asked for", x86: takes, s390: refuses, change: func(r *run) {
+			if err := r.plan.Keep(nil, nil, []string{"load", "itlb"}); err != nil {
+				t.Fatal(err)
+			}
+		}, err: "no plugins in this build"},
+		{name: "nothing else is asked for", x86: takes, s390: refuses, change: func(r *run) {
+			r.plan.Scenarios = []plan.Scenario{{Name: "itlb"}}
+		}, err: "no plugins in this build"},
+		{name: "not asked for at all", x86: refuses, s390: refuses, change: func(r *run) {
+			r.plan.Scenarios = []plan.Scenario{{Name: "load"}}
+		}},
+		{name: "traced before", x86: takes, s390: refuses, change: func(r *run) {
+			r.rec.Boots = []results.Boot{{Arch: "s390x", Variant: "pack", Trace: &results.Trace{}}}
+		}, err: "no plugins in this build"},
+		{name: "left out before", x86: refuses, s390: refuses, change: func(r *run) {
+			for _, arch := range r.plan.Arches {
+				if err := r.leaveOutTraces(arch, "no plugins in this build"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, leftOut: []string{"x86_64", "s390x"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tools := t.TempDir()
+			script := func(name, body string) {
+				if err := os.WriteFile(filepath.Join(tools, name), []byte("#!/bin/sh\n"+body+"\n"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			script("qemu-system-x86_64", tc.x86)
+			script("qemu-system-s390x", tc.s390)
+			if tc.gcc != "" {
+				script("gcc", tc.gcc)
+			} else {
+				need.Commands(t, "gcc")
+			}
+			t.Setenv("PATH", tools+":"+os.Getenv("PATH"))
+			r, _ := testRun(t, openCache(t))
+			r.rec.Planned = planned(r.plan)
+			if tc.change != nil {
+				tc.change(r)
+			}
+			err := r.prepareTraces(t.Context())
+			r.removePlugin()
+			if tc.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.err) || fault.Of(err) != fault.Harness {
+					t.Errorf("err = %v, want %q", err, tc.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var cells []*cell
+			for _, arch := range r.plan.Arches {
+				cells = append(cells, &cell{arch: arch, variant: "pack", kernel: &build.Kernel{}})
+			}
+			boots := everyBoot(r.rec, r.plan, cells, map[string]string{"x86_64": vm.TCG, "s390x": vm.KVM})
+			for _, arch := range r.plan.Arches {
+				out := slices.Contains(tc.leftOut, arch)
+				missing := map[string]int{}
+				for _, u := range r.rec.Unmeasured {
+					if u.Arch == arch && u.Variant == "pack" && u.Why != "" {
+						missing[u.Metric]++
+					}
+				}
+				for _, m := range []string{"itlb_trace_pages", "itlb_model_misses_per_run", "itlb_model_capacity_misses_per_run", "itlb_pmu_walks"} {
+					if want := map[bool]int{true: 1}[out]; missing[m] != want {
+						t.Errorf("%s: %s is said to be missing %d times, not %d", arch, m, missing[m], want)
+					}
+				}
+				for _, p := range r.rec.Planned {
+					if got := p.LeftOut != ""; p.Arch == arch && got != (out && p.Scenario == "itlb") {
+						t.Errorf("%s: %s of %s is left out: %v", arch, p.Scenario, p.Variant, got)
+					}
+				}
+				traced := slices.ContainsFunc(boots, func(b *boot) bool { return b.arch == arch && b.traced })
+				if want := !out && len(r.plan.Scenarios) > 1; traced != want {
+					t.Errorf("%s: there is a boot to be traced: %v, want %v", arch, traced, want)
+				}
+				// What a processor counts takes no plugin.
+				counts := slices.ContainsFunc(boots, func(b *boot) bool { return b.arch == arch && !b.traced && b.beside > 0 })
+				if want := arch == "s390x" && len(r.plan.Scenarios) > 1; counts != want {
+					t.Errorf("%s: there is a boot that counts: %v, want %v", arch, counts, want)
+				}
+			}
+		})
+	}
+}
+
+// A user who gives up while the plugin is compiled is not taken for a machine that
+// can't trace.
+func TestPrepareTracesInterrupted(t *testing.T) {
+	r, _ := testRun(t, openCache(t))
+	r.rec.Planned = planned(r.plan)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.prepareTraces(ctx); !errors.Is(err, context.Canceled) || leftOut(r.rec, "x86_64", tracedScenario) {
+		t.Errorf("err = %v, left out %v", err, leftOut(r.rec, "x86_64", tracedScenario))
 	}
 }

@@ -140,8 +140,9 @@ type run struct {
 	// release lets go of the run's folder.
 	release func()
 
-	pluginMu sync.Mutex // guards plugin
+	pluginMu sync.Mutex // guards plugin and loads
 	plugin   *plugin.Plugin
+	loads    map[string]bool // by architecture: QEMU takes the plugin
 
 	recMu sync.Mutex // guards rec
 	rec   *results.Record
@@ -174,10 +175,8 @@ func (r *run) open(ctx context.Context, req Request) error {
 func (r *run) carryOut(ctx context.Context) error {
 	defer r.removePlugin()
 	// What is missing for a trace is better known before an hour of building.
-	if slices.ContainsFunc(r.plan.Scenarios, func(s plan.Scenario) bool { return s.Name == tracedScenario }) {
-		if _, err := r.buildPlugin(ctx); err != nil {
-			return err
-		}
+	if err := r.prepareTraces(ctx); err != nil {
+		return err
 	}
 	if err := r.buildCells(ctx); err != nil {
 		return err

@@ -132,7 +132,7 @@ func expected(rec *results.Record, p *plan.Plan) []*boot {
 			cells = append(cells, c)
 		}
 	}
-	return everyBoot(p, cells, rec.Provenance.Accelerator)
+	return everyBoot(rec, p, cells, rec.Provenance.Accelerator)
 }
 
 func unsettled(rec *results.Record, p *plan.Plan) []*boot { return remaining(rec, expected(rec, p)) }

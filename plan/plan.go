@@ -85,6 +85,9 @@ type Scenario struct {
 	Rounds int `toml:"rounds"`
 	// Seconds is for soak: how long it goes on.
 	Seconds int `toml:"seconds"`
+	// Asked is set if it was asked for by its name: then it is not to be left out
+	// where the machine can't carry it out. No plan file can say it.
+	Asked bool `toml:"-"`
 }
 
 // Architectures returns the architectures packtest knows.
@@ -322,6 +325,9 @@ func (p *Plan) Keep(arches, variants, scenarios []string) error {
 	}
 	if p.Scenarios, err = keep("scenario", p.Scenarios, scenarios, func(s Scenario) string { return s.Name }, Scenarios()); err != nil {
 		return err
+	}
+	for i := range p.Scenarios {
+		p.Scenarios[i].Asked = len(scenarios) > 0
 	}
 	p.pair()
 	return nil

@@ -191,3 +191,18 @@ func TestNodes(t *testing.T) {
 		}
 	}
 }
+
+// What is named is asked for; a plan's own scenarios are not.
+func TestKeepAsks(t *testing.T) {
+	for _, named := range [][]string{nil, {"itlb", "load"}} {
+		p := Default()
+		if err := p.Keep(nil, nil, named); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range p.Scenarios {
+			if s.Asked != (named != nil) {
+				t.Errorf("named %v: %s is asked for: %v", named, s.Name, s.Asked)
+			}
+		}
+	}
+}

@@ -131,6 +131,9 @@ func (b *builder) scenarioCheck(p results.Planned) Check {
 		c.Mark, c.Says = Skipped, "the kernel was not built"
 		return c
 	}
+	if p.LeftOut != "" {
+		c.Mark, c.Says = Skipped, "left out: "+p.LeftOut
+	}
 	for _, problem := range compare.AuditScenario(b.rec, p) {
 		c.Mark, c.Says = b.mark(p.Variant, problem.Fault), problem.What
 		if c.Mark == Broken {

@@ -413,3 +413,41 @@ func TestMarkdownTables(t *testing.T) {
 		}
 	}
 }
+
+// What was left out stands at the top of every report, and is no passed check.
+func TestLeftOutIsSaid(t *testing.T) {
+	rec := exampleRecord()
+	for i := range rec.Planned {
+		if p := &rec.Planned[i]; p.Arch == "s390x" && p.Scenario == "load" {
+			q := *p
+			q.Scenario, q.LeftOut = "itlb", "no gcc in PATH"
+			rec.Planned = append(rec.Planned, q)
+		}
+	}
+	const says = "itlb was left out on s390x: no gcc in PATH"
+	for _, format := range []string{"text", "markdown", "html", "ktap", "junit", "b4"} {
+		var b bytes.Buffer
+		if err := Write(&b, format, rec); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(strings.Join(strings.Fields(b.String()), " "), says) {
+			t.Errorf("%s doesn't say %q:\n%s", format, says, b.String())
+		}
+		if strings.Contains(b.String(), "None: no broken oracle") {
+			t.Errorf("%s takes what was left out for done", format)
+		}
+	}
+	d := Build(rec)
+	if d.Sections[0].ID != "not-done" {
+		t.Errorf("the first section is %s", d.Sections[0].Title)
+	}
+	skipped := 0
+	for _, c := range d.Checks {
+		if strings.HasPrefix(c.Name, "itlb on ") && c.Mark == Skipped && c.Says == "left out: no gcc in PATH" {
+			skipped++
+		}
+	}
+	if skipped < 2 {
+		t.Errorf("%d checks of itlb are skipped", skipped)
+	}
+}

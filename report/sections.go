@@ -16,6 +16,9 @@ import (
 // problems lists what was planned and not carried out.
 func (b *builder) problems() []Section {
 	var l List
+	for _, says := range compare.LeftOut(b.rec) {
+		l.Items = append(l.Items, Item{Text: sentence(says)})
+	}
 	for _, p := range compare.Audit(b.rec) {
 		it := Item{Text: sentence(p.What), Tone: Bad}
 		if p.Fault != faults.Harness {
@@ -69,7 +72,7 @@ func (b *builder) findings() Section {
 	add(f.Others, Muted, "")
 	if len(all.Items) == 0 {
 		s.Blocks = []Block{Para{Text: "None: no broken oracle, no warning, oops or hang on any kernel" + b.attacked() + "."}}
-		if len(compare.Audit(b.rec)) > 0 {
+		if len(compare.Audit(b.rec)) > 0 || len(compare.LeftOut(b.rec)) > 0 {
 			s.Blocks = []Block{Para{Text: "None in what was carried out, which is not all that was planned."}}
 		}
 		return s

@@ -149,6 +149,9 @@ type Planned struct {
 	Variant  string `json:"variant"`
 	Scenario string `json:"scenario"`
 	Boots    int    `json:"boots"` // how many boots carry the scenario out
+	// LeftOut is why it can't be carried out on this machine, and was left out; ""
+	// if it wasn't.
+	LeftOut string `json:"left_out,omitempty"`
 }
 
 // Cell is one kernel.

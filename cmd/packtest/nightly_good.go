@@ -67,12 +67,12 @@ func lastGood(store *results.Store, list []results.Summary, rec *results.Record)
 func lacking(good, rec *results.Record) (list []string, none bool) {
 	planned := 0
 	for _, p := range rec.Planned {
-		if p.Variant != rec.Candidate {
+		if p.Variant != rec.Candidate || p.LeftOut != "" {
 			continue
 		}
 		planned++
 		if !slices.ContainsFunc(good.Planned, func(q results.Planned) bool {
-			return q.Variant == good.Candidate && q.Arch == p.Arch && q.Scenario == p.Scenario
+			return q.Variant == good.Candidate && q.Arch == p.Arch && q.Scenario == p.Scenario && q.LeftOut == ""
 		}) {
 			list = append(list, p.Scenario+" on "+p.Arch)
 		}

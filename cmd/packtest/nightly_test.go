@@ -107,6 +107,13 @@ func TestLastGood(t *testing.T) {
 	loadOnly := func(r *results.Record) {
 		r.Planned = filter(r.Planned, func(p results.Planned) bool { return p.Scenario == "load" })
 	}
+	drainLeftOut := func(r *results.Record) {
+		for i := range r.Planned {
+			if r.Planned[i].Scenario == "drain" {
+				r.Planned[i].LeftOut = "nobody can"
+			}
+		}
+	}
 	alone := func(r *results.Record) { r.Against = nil }
 	cut := func(r *results.Record) {
 		r.Verdict, r.Cells, r.Boots = results.Interrupted, nil, nil
@@ -129,6 +136,8 @@ func TestLastGood(t *testing.T) {
 		{name: "no other candidate's", runs: []func(*results.Record){otherCandidate, nil}},
 		{name: "not one that did less", runs: []func(*results.Record){nil, narrow, noLoad, nil}, want: "20260101-030000"},
 		{name: "the one that did most of it", runs: []func(*results.Record){narrow, loadOnly, narrow, nil}, want: "20260102-030000", lack: "drain on s390x drain on x86_64"},
+		{name: "not one that left something out", runs: []func(*results.Record){nil, drainLeftOut, nil}, want: "20260101-030000"},
+		{name: "what it left out itself is not looked for", runs: []func(*results.Record){nil, loadOnly, drainLeftOut}, want: "20260102-030000"},
 		{name: "none that did nothing of it", runs: []func(*results.Record){noLoad, loadOnly}},
 		{name: "less is enough for less", runs: []func(*results.Record){nil, nil, narrow}, want: "20260102-030000"},
 		{name: "not one that was compared with none", runs: []func(*results.Record){nil, nil, alone, alone, nil}, want: "20260102-030000"},
