@@ -108,6 +108,9 @@ func inspect(t *testing.T, browser context.Context, page []byte) []string {
 			for _, f := range found {
 				views[f] = append(views[f], fmt.Sprintf("%d %s", width, scheme))
 			}
+			if *look != "" {
+				picture(t, ctx, fmt.Sprintf("%s %d %s.png", filepath.Base(t.Name()), width, scheme))
+			}
 		}
 	}
 	for _, f := range slices.Sorted(maps.Keys(views)) {
@@ -130,6 +133,18 @@ func inspect(t *testing.T, browser context.Context, page []byte) []string {
 	mu.Lock()
 	defer mu.Unlock()
 	return wrong
+}
+
+// picture writes what the browser shows into the folder that -look names.
+func picture(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
+	b, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(*look, name), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func prefer(scheme string) chromedp.Action[chromedp.Void] {

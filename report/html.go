@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strings"
 )
 
 //go:embed page.tmpl
@@ -21,16 +22,18 @@ var pageStyle string
 func HTML(w io.Writer, d Document) error {
 	types := programTypes(d)
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"kind":     kindOf,
-		"style":    func() template.CSS { return template.CSS(pageStyle) },
-		"plot":     func(p Plot) (template.HTML, error) { s, err := drawPlot(p); return template.HTML(s), err },
-		"draw":     func(m Map) drawn { return pictured(m, types) },
-		"types":    func() []string { return types },
-		"colour":   func(i int) int { return i % typeColours },
-		"tone":     func(v Document) Tone { return verdictTone(v.Verdict) },
-		"sentence": sentence,
-		"plain":    printable,
-		"lines":    printableLines,
+		"kind":      kindOf,
+		"style":     func() template.CSS { return template.CSS(pageStyle) },
+		"plot":      func(p Plot) (template.HTML, error) { s, err := drawPlot(p); return template.HTML(s), err },
+		"draw":      func(m Map) drawn { return pictured(m, types) },
+		"types":     func() []string { return types },
+		"colour":    func(i int) int { return i % typeColours },
+		"tone":      func(v Document) Tone { return verdictTone(v.Verdict) },
+		"sentence":  sentence,
+		"plain":     printable,
+		"breakable": breakable,
+		"classes":   classes,
+		"lines":     printableLines,
 	}).Parse(pageTemplate)
 	if err != nil {
 		return fmt.Errorf("read the page's template: %w", err)
@@ -99,6 +102,24 @@ func mappings(m Map) string {
 		return "size of the mappings not measured"
 	}
 	return "mapped by entries of " + sizes[0]
+}
+
+// parts are where a name that is one word, such as jit_bytes_mapped, may be
+// broken.
+var parts = strings.NewReplacer("_", "_<wbr>", "{", "<wbr>{", "=", "=<wbr>", "/", "/<wbr>")
+
+func breakable(s string) template.HTML { return template.HTML(parts.Replace(escape(s))) }
+
+// classes are those of cell i of a row.
+func classes(t Table, i int, c Cell) string {
+	var list []string
+	if i < len(t.Columns) && t.Columns[i].Words {
+		list = append(list, "words")
+	}
+	if c.Tone != "" {
+		list = append(list, string(c.Tone))
+	}
+	return strings.Join(list, " ")
 }
 
 func escape(s string) string { return template.HTMLEscapeString(printable(s)) }

@@ -107,7 +107,7 @@ func TestITLBSweep(t *testing.T) {
 		}
 	}
 	want := []string{
-		"[{TLB false} {pack false} {pack 4k? false}] [{[{skylake-sp, lru  } {1.00  } {101.00  }] false} {[{skylake-sp, lru, attached  } {11.00  } {111.00  }] true}]",
+		"[{TLB false false} {pack false false} {pack 4k? false false}] [{[{skylake-sp, lru  } {1.00  } {101.00  }] false} {[{skylake-sp, lru, attached  } {11.00  } {111.00  }] true}]",
 		"x86_64, model skylake-sp, lru: misses on BPF code per run, hot programs of 2048, in brief true: [{pack [8 512] [2 3] false} {pack 4k? [8 512] [102 103] false}]",
 		"x86_64, model skylake-sp, lru: misses on BPF code per run, hot programs of 2048, attached, in brief false: [{pack [8 512] [12 13] false} {pack 4k? [8 512] [112 113] false}]",
 	}

@@ -62,7 +62,7 @@ type Para struct {
 }
 
 // Table is a table: a caption, a head and rows. The first column names the row;
-// the others are aligned to the right.
+// the others hold figures, aligned to the right.
 type Table struct {
 	Caption string
 	Columns []Column
@@ -73,6 +73,7 @@ type Table struct {
 type Column struct {
 	Title  string
 	Detail bool // left out of the text form
+	Words  bool // no figures: the page aligns it to the left
 }
 
 // Row is one row of a table.

@@ -34,7 +34,8 @@ func lineRole(i int) color.RGBA { return color.RGBA{0x01, 0x02, uint8(i % lineCo
 const lineColours = 6
 
 // plotWidth and plotHeight are in points; the page scales the drawing.
-const plotWidth, plotHeight = 400, 230
+// legendLine is what a line of the legend takes of the height.
+const plotWidth, plotHeight, legendLine = 400, 230, 14
 
 // drawPlot draws p as an SVG element to stand inline in a page.
 func drawPlot(p Plot) (string, error) {
@@ -93,7 +94,7 @@ func drawPlot(p Plot) (string, error) {
 	if top == 0 {
 		top = 1
 	}
-	pl.Y.Min, pl.Y.Max = 0, top*1.35
+	pl.Y.Min, pl.Y.Max = 0, top/(1-float64(legendLine*len(p.Series)+legendLine)/plotHeight)
 	pl.Y.Tick.Marker = plot.TickerFunc(func(lo, _ float64) []plot.Tick { return plainTicks(lo, top*1.05) })
 	if pl.X.Max <= pl.X.Min {
 		pl.X.Max = pl.X.Min + 1

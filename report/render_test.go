@@ -244,10 +244,9 @@ func TestNothingUnwritable(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s as %s: %v", name, f.Name, err)
 			}
-			text := b.String()
+			text := strings.ReplaceAll(b.String(), "<wbr>", "")
 			if name == "odd" {
 				text = strings.ReplaceAll(text, "programs=NaN", "") // a label says so
-				text = strings.ReplaceAll(text, "programs=NaN", "")
 			}
 			if m := bad.FindString(strings.ReplaceAll(text, `programs\=NaN`, "")); m != "" {
 				t.Errorf("%s as %s holds %q", name, f.Name, m)

@@ -245,7 +245,7 @@ func (b *builder) mitigations(arch string) string {
 }
 
 func (b *builder) kernels() Section {
-	t := Table{Caption: "one row for every kernel", Columns: []Column{{Title: "kernel"}, {Title: "stack"}, {Title: "objects"}, {Title: "build"}, {Title: "image, sha256"}, {Title: "config, sha256"}}}
+	t := Table{Caption: "one row for every kernel", Columns: []Column{{Title: "kernel"}, {Title: "stack", Words: true}, {Title: "objects"}, {Title: "build"}, {Title: "image, sha256", Words: true}, {Title: "config, sha256", Words: true}}}
 	for _, a := range b.archs {
 		for _, v := range b.variants {
 			for _, c := range b.rec.Cells {
@@ -287,7 +287,7 @@ func kernelRow(c results.Cell) Row {
 }
 
 func (b *builder) boots() Section {
-	t := Table{Caption: "one row for every start of a kernel", Columns: []Column{{Title: "boot"}, {Title: "scenarios"}, {Title: "ended"}, {Title: "took"}, {Title: "machine"}, {Title: "console"}}}
+	t := Table{Caption: "one row for every start of a kernel", Columns: []Column{{Title: "boot"}, {Title: "scenarios", Words: true}, {Title: "ended", Words: true}, {Title: "took"}, {Title: "machine", Words: true}, {Title: "console", Words: true}}}
 	for _, a := range b.archs {
 		for _, boot := range b.rec.Boots {
 			if boot.Arch != a {

@@ -46,7 +46,7 @@ func (b *builder) testBPF() []Section {
 		}
 		t.Columns = append(t.Columns, Column{Title: title})
 	}
-	t.Columns = append(t.Columns, Column{Title: "ran", Detail: true})
+	t.Columns = append(t.Columns, Column{Title: "ran", Detail: true, Words: true})
 	for _, a := range b.archs {
 		var rows []Row
 		for _, v := range b.variants {
