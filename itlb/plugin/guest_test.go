@@ -3,12 +3,14 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +28,8 @@ type machine struct {
 	arch   string
 	dir    string // where a QEMU was unpacked; "" is the installed one
 	plugin *Plugin
+	accel  string // "" is tcg
+	cpus   int    // 0 is one
 }
 
 func (m machine) qemu() string {
@@ -37,7 +41,8 @@ func (m machine) qemu() string {
 
 // base returns what every command line begins with.
 func (m machine) base() []string {
-	argv := []string{m.qemu(), "-nodefaults", "-display", "none", "-no-reboot", "-accel", "tcg", "-cpu", "max"}
+	argv := []string{m.qemu(), "-nodefaults", "-display", "none", "-no-reboot", "-accel", cmp.Or(m.accel, "tcg"), "-cpu", "max",
+		"-smp", strconv.Itoa(max(1, m.cpus))}
 	if m.dir != "" {
 		argv = append(argv, "-L", filepath.Join(m.dir, "usr/share/qemu"), "-L", filepath.Join(m.dir, "usr/share/seabios"))
 	}
@@ -73,14 +78,14 @@ func eachMachine(t *testing.T, f func(t *testing.T, m machine)) {
 	for _, arch := range []string{"x86_64", "s390x"} {
 		t.Run(arch, func(t *testing.T) {
 			need.QEMU(t, arch)
-			f(t, machine{arch, "", p})
+			f(t, machine{arch: arch, plugin: p})
 		})
 		t.Run(arch+"-qemu10", func(t *testing.T) {
 			dir := os.Getenv("PACKTEST_QEMU10")
 			if dir == "" {
 				t.Skip("PACKTEST_QEMU10 names no folder with an unpacked QEMU 10")
 			}
-			f(t, machine{arch, dir, p})
+			f(t, machine{arch: arch, dir: dir, plugin: p})
 		})
 	}
 }
