@@ -267,6 +267,9 @@ func (m merger) notes() []string {
 	differ("the base", p.Base.Spec+" "+p.Base.Version+" "+p.Base.Commit, q.Base.Spec+" "+q.Base.Version+" "+q.Base.Commit)
 	differ("packtest", p.Packtest, q.Packtest)
 	differ("the host", fmt.Sprintf("%s, %d CPUs", p.Host.CPU, p.Host.CPUs), fmt.Sprintf("%s, %d CPUs", q.Host.CPU, q.Host.CPUs))
+	if p.Geometries != q.Geometries {
+		list = append(list, "the files of simulated TLBs differ: of those that packtest doesn't carry, what has one name need not be one")
+	}
 	for _, arch := range m.archs {
 		differ("the compiler for "+arch, p.Tools["gcc-"+arch], q.Tools["gcc-"+arch])
 		differ("the effective kernel configuration on "+arch, m.a.config(arch), m.b.config(arch))

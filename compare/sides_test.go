@@ -99,6 +99,10 @@ func TestSides(t *testing.T) {
 				b.Boots[i].Cmdline = "quiet"
 			}
 		}, "pack", "pack", "pack@A", "pack@B", results.Pass, "what the kernel was told on s390x differs: unknown and quiet"},
+		{"other geometries", func(a, b *results.Record) {
+			images(b)
+			b.Provenance.Geometries = "[[geometry]]"
+		}, "pack", "pack", "pack@A", "pack@B", results.Pass, "the files of simulated TLBs differ"},
 		{"other tolerances", func(a, b *results.Record) {
 			images(b)
 			set(b, "pack", "jit_pages", 60)

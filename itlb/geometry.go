@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 
@@ -90,6 +91,9 @@ func (g Geometry) Validate() error {
 	}
 	if g.Name == "" || g.Source == "" || g.Confidence == "" {
 		return wrong("needs a name, a source and a confidence")
+	}
+	if strings.Trim(g.Name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || len(g.Name) > 24 {
+		return wrong("a name is of lower-case letters, digits, - . and _, at most 24")
 	}
 	for i, l := range []Level{g.L1, g.L2} {
 		if l.Policy != "" && l.Policy != LRU && l.Policy != TreePLRU {

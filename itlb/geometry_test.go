@@ -5,6 +5,7 @@ package itlb
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -67,6 +68,30 @@ func inWords(g Geometry) string {
 	return l1 + ", " + level(g.L2)
 }
 
+// The example in docs/itlb.md is a geometry.
+func TestExampleGeometry(t *testing.T) {
+	page, err := os.ReadFile("../docs/itlb.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var example strings.Builder
+	_, rest, _ := strings.Cut(string(page), "\n    [[geometry]]\n")
+	for l := range strings.Lines("    [[geometry]]\n" + rest) {
+		if l, ok := strings.CutPrefix(l, "    "); ok {
+			example.WriteString(l)
+		} else {
+			break
+		}
+	}
+	list, err := ParseGeometries(example.String())
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%d geometries, %v in\n%s", len(list), err, example.String())
+	}
+	if got, want := inWords(list[0]), "lru 4k 32x4 large 1x16 xor, with data any 64x8"; got != want {
+		t.Errorf("%s, not %s", got, want)
+	}
+}
+
 func TestGeometryRefused(t *testing.T) {
 	const head = "[[geometry]]\nname = \"x\"\nsource = \"s\"\nconfidence = \"c\"\n"
 	for name, tc := range map[string]struct{ text, want string }{
@@ -85,6 +110,8 @@ func TestGeometryRefused(t *testing.T) {
 		"no source":              {"[[geometry]]\nname = \"x\"", "needs a name, a source and a confidence"},
 		"a key that is not":      {head + "sets = 5", "unknown key geometry.sets"},
 		"twice":                  {strings.Repeat(head+"l1.arrays = [{ pages = \"any\", sets = 1, ways = 8 }]\n", 2), "stands twice"},
+		"a name of two words":    {"[[geometry]]\nname = \"my core\"\nsource = \"s\"\nconfidence = \"c\"\n", "a name is of lower-case letters"},
+		"a long name":            {"[[geometry]]\nname = \"" + strings.Repeat("x", 25) + "\"\nsource = \"s\"\nconfidence = \"c\"\n", "at most 24"},
 		"not TOML":               {"geometry = [", "read geometries"},
 		"a number for something": {"[[geometry]]\nname = 5", "read geometries"},
 	} {

@@ -118,7 +118,7 @@ func testRun(t *testing.T, c *cache.Cache, scripts ...fakeBoot) (*run, *fakeVM) 
 	t.Helper()
 	f := &fakeVM{scripts: scripts}
 	l := &Lab{Cache: c, Store: results.NewStore(t.TempDir()), Now: time.Now, Boot: f.run}
-	r := &run{Lab: l, plan: plan.Default()}
+	r := &run{Lab: l, plan: plan.Default(), prep: &prepared{}}
 	id, err := l.Store.Create(time.Now())
 	if err != nil {
 		t.Fatal(err)

@@ -141,7 +141,7 @@ func (r *run) joinTrace(b *boot, dir string, tr *transcript, o *outcome) error {
 		return fault.Harnessf("read the trace of %s %s: %w", b.arch, b.variant, err)
 	}
 	defer f.Close()
-	j := joiner{arch: b.arch, tag: b.kernel.SHA256, windows: tr.windows, mitigations: tr.hello.Mitigations}
+	j := joiner{arch: b.arch, tag: b.kernel.SHA256, windows: tr.windows, mitigations: tr.hello.Mitigations, geometries: r.prep.geometries}
 	h := sha256.New()
 	if err := j.join(io.TeeReader(f, h)); err != nil {
 		return fault.Harnessf("read the trace of %s %s: %w", b.arch, b.variant, err)
@@ -165,6 +165,7 @@ type joiner struct {
 	arch, tag   string
 	windows     []wire.Window
 	mitigations map[string]string
+	geometries  geometries // the plan's own
 
 	events  uint64
 	plugin  string
@@ -190,7 +191,7 @@ func (j *joiner) join(r io.Reader) error {
 		return errors.New("the guest told of no window")
 	}
 	j.plugin = h.Build
-	geometries, err := itlb.Presets(j.arch)
+	geometries, err := j.geometries.of(j.arch)
 	if err != nil {
 		return err
 	}

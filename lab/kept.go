@@ -95,7 +95,7 @@ func (r *run) keptKey(b *boot, accel, initrd string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("look up the kept outcome of %s %s: %w", b.arch, b.variant, err)
 		}
-		model = source + self
+		model = source + self + r.prep.geometries.text
 	}
 	made := r.rec.Provenance
 	cpu := made.Tools["qemu-"+b.arch]

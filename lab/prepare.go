@@ -31,6 +31,8 @@ type prepared struct {
 	fragments map[string][]kconfig.Fragment
 	// notes are what a reader should know of the series.
 	notes []string
+	// geometries are the plan's own.
+	geometries geometries
 }
 
 // prepare finds the base and the series and applies every stack.
@@ -50,6 +52,10 @@ func (l *Lab) prepare(ctx context.Context, p *plan.Plan) (*prepared, error) {
 // read finds the base and the series and applies nothing.
 func (l *Lab) read(ctx context.Context, p *plan.Plan) (*prepared, error) {
 	prep := &prepared{stacks: map[string][]series.Series{}, commits: map[string]string{}, fragments: map[string][]kconfig.Fragment{}}
+	var err error
+	if prep.geometries, err = readGeometries(p); err != nil {
+		return nil, err
+	}
 	in, err := l.openSeries(ctx, p)
 	if err != nil {
 		return nil, err

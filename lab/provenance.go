@@ -25,7 +25,7 @@ func provenance(ctx context.Context, version string, prep *prepared, req Request
 		Base:     results.Base{Spec: req.Plan.Base, Version: prep.base.Version, SHA256: prep.base.Hash, Commit: prep.base.Commit},
 		Host:     host(),
 		Tools:    map[string]string{},
-		Plan:     req.PlanText,
+		Plan:     req.PlanText, Geometries: prep.geometries.text,
 	}
 	if strings.HasPrefix(req.Plan.Base, "tree:") {
 		p.Base.SHA256 = "" // a user's tree is named by its commit

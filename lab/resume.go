@@ -244,6 +244,9 @@ func (r *run) sameAsBefore(ctx context.Context) error {
 	for _, arch := range r.plan.Arches {
 		differ("QEMU for "+arch, was.Tools["qemu-"+arch], is.Tools["qemu-"+arch])
 	}
+	if was.Geometries != is.Geometries {
+		changed = append(changed, "the file of geometries is not what it was")
+	}
 	for _, c := range r.rec.Cells {
 		differ("the tree of "+c.Variant, c.Commit, r.prep.commits[c.Variant])
 	}

@@ -118,6 +118,7 @@ func TestResumeRefuses(t *testing.T) {
 		{"series", func(r *run) { r.rec.Provenance.Series = []results.Series{{Name: "v5", SHA256: "ab"}} }, "the series was v5 ab and is none"},
 		{"QEMU", func(r *run) { r.rec.Provenance.Tools["qemu-s390x"] = "QEMU 1" }, "QEMU for s390x was QEMU 1 and is"},
 		{"host", func(r *run) { r.rec.Provenance.Host.CPUs = 99 }, "the host was"},
+		{"geometries", func(r *run) { r.prep.geometries.text = "another" }, "the file of geometries is not what it was"},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
 			r := cutShort(t, results.Boot{Ending: "interrupted", Fault: "interrupted"})

@@ -31,6 +31,11 @@ func Load(path string) (*Plan, string, error) {
 			return nil, "", err
 		}
 	}
+	if p.Geometries != "" {
+		if p.Geometries, err = existing(dir, p.Geometries, path, "geometries"); err != nil {
+			return nil, "", err
+		}
+	}
 	for i := range p.Variants {
 		for j, s := range p.Variants[i].Stack {
 			if !isPath(s) {
@@ -125,6 +130,6 @@ func (p prefixed) Error() string { return p.prefix + ": " + p.err.Error() }
 func (p prefixed) Unwrap() error { return p.err }
 
 func keys() []string {
-	return []string{"base", "arches", "config", "baseline", "candidate", "boots", "parallel", "seed", "vm", "cpus",
+	return []string{"base", "arches", "config", "baseline", "candidate", "boots", "parallel", "seed", "geometries", "vm", "cpus",
 		"memory_mib", "nodes", "accelerator", "tolerance", "variant", "name", "stack", "scenario", "programs", "steps", "hot", "rounds", "seconds"}
 }

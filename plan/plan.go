@@ -39,6 +39,10 @@ type Plan struct {
 	// Seed makes programs, sizes and orders repeatable.
 	Seed uint64 `toml:"seed"`
 
+	// Geometries is the path of a file of instruction TLBs that are simulated beside
+	// those that packtest carries; "" is none.
+	Geometries string `toml:"geometries"`
+
 	// FirstFinding has a kernel left alone once something was found on it, unless
 	// it is the baseline's. It is how many defects are tried in a short time; what
 	// such a run says of a kernel is not whole, and no plan file can ask for it.

@@ -116,6 +116,16 @@ func TestLoadChecksNamedFiles(t *testing.T) {
 	if _, _, err := Load(file); err == nil || !strings.Contains(err.Error(), "linux.tar.xz") {
 		t.Errorf("a base that isn't there: %v", err)
 	}
+	write("geometries = \"cores.toml\"\n")
+	if _, _, err := Load(file); err == nil || !strings.Contains(err.Error(), "geometries: ") {
+		t.Errorf("geometries that aren't there: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cores.toml"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if p, _, err := Load(file); err != nil || p.Geometries != filepath.Join(dir, "cores.toml") {
+		t.Errorf("geometries: %+v, %v", p, err)
+	}
 	if _, _, err := Load(filepath.Join(dir, "absent.toml")); err == nil || fault.Of(err) != fault.Input {
 		t.Errorf("an absent plan: %v", err)
 	}

@@ -43,6 +43,8 @@ func (p *Plan) TOML() string {
 	line("parallel = %d", p.Parallel)
 	about("What programs, their sizes and orders are made from.")
 	line("seed = %d", p.Seed)
+	about("A file of instruction TLBs that are simulated beside packtest's own: see docs/itlb.md.")
+	line("geometries = %s", quote(p.Geometries))
 	line("")
 	line("[vm]")
 	line("cpus = %d", p.VM.CPUs)

@@ -17,6 +17,7 @@ import (
 func TestTOML(t *testing.T) {
 	mine := Default()
 	mine.Base = `tree:/home/jane doe/"linux"@v6` + "\x7f\t"
+	mine.Geometries = "/home/jane doe/cores.toml"
 	mine.Arches, mine.Config, mine.Boots, mine.Parallel, mine.Seed = []string{"s390x"}, "debug", 9, 3, 1<<62
 	mine.TestOnly([]Variant{{Name: "v6", Stack: []string{`/tmp/a"b\c.mbox`, "range:origin/master..mine"}}})
 	mine.Scenarios = []Scenario{{Name: "load", Programs: 7}, {Name: "directmap", Steps: []int{0, 5}}}

@@ -66,7 +66,8 @@ func (k simulated) name() string {
 }
 
 // models lists the geometries that were simulated, each once, those of the sweep
-// as the ones to show in brief; where none is known it lists capacities.
+// as the ones to show in brief, and some capacities, in brief where no geometry is
+// known.
 func (t *itlbArch) models() []simulated {
 	swept := map[string]bool{}
 	for _, v := range pick(t.list, modelMisses, "loaded", t.large) {
@@ -81,11 +82,9 @@ func (t *itlbArch) models() []simulated {
 			list = append(list, simulated{geometry: v.labels["geometry"], policy: v.labels["policy"], brief: swept[key]})
 		}
 	}
-	if len(list) > 0 {
-		return list
-	}
+	known := len(list) > 0
 	for _, n := range []string{"64", "128", "256", "512"} {
-		list = append(list, simulated{entries: n, brief: true})
+		list = append(list, simulated{entries: n, brief: !known})
 	}
 	return list
 }

@@ -35,6 +35,7 @@ func TestITLBTables(t *testing.T) {
 			labels[label] = other
 			add(variant, modelMisses, 999, labels)
 		}
+		add(variant, modelCapacity, value+2, map[string]string{"entries": "128", "bound": "ignored", "mapping": asIs, "part": "bpf"})
 		delete(want, "lap")
 		delete(want, "part")
 		add(variant, modelPrograms, value+50, want)
@@ -68,6 +69,7 @@ skylake-sp, lru | 7.00 | 3.00 |
   programs with such a page | 57 | 53 | 
 skylake-sp, plru | 999.00 | 999.00 | 
   programs with such a page | 888 | 888 | 
+128 entries, fully assoc. | 9.00 | 5.00 | 
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)

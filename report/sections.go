@@ -217,6 +217,9 @@ func (b *builder) provenance() Section {
 	if p.Plan != "" {
 		blocks = append(blocks, List{Items: []Item{{Text: "The plan:", Evidence: p.Plan}}})
 	}
+	if p.Geometries != "" {
+		blocks = append(blocks, List{Items: []Item{{Text: "Instruction TLBs of the user's, simulated beside packtest's own:", Evidence: p.Geometries, Detail: true}}})
+	}
 	for _, n := range r.Notes {
 		blocks = append(blocks, Para{Text: sentence(n)})
 	}

@@ -113,6 +113,9 @@ type Provenance struct {
 	Tools       map[string]string `json:"tools"`          // "gcc-x86_64", "gcc-s390x", "qemu-x86_64", ... -> version line
 	Accelerator map[string]string `json:"accelerator"`    // arch -> kvm or tcg
 	Plan        string            `json:"plan,omitempty"` // the plan file's text, if there was one
+	// Geometries is the text of the file of instruction TLBs that were simulated
+	// beside those that packtest carries, if there was one.
+	Geometries string `json:"geometries,omitempty"`
 }
 
 // Base is the kernel source the run started from.

@@ -33,14 +33,15 @@ type runCmd struct {
 type runFlags struct {
 	Plan string `help:"Plan file (TOML); flags change what it says." placeholder:"FILE"`
 	planFlags
-	Scenario []string `help:"Only these scenarios: ${scenarios}." placeholder:"NAME" sep:","`
-	Variant  []string `help:"Only these variants." placeholder:"NAME" sep:","`
-	Arch     []string `help:"Only these architectures: x86_64, s390x." placeholder:"ARCH" sep:","`
-	Boots    count    `help:"How often each kernel is booted for the timed scenarios." placeholder:"N"`
-	Programs count    `help:"How many programs the load scenario loads, up to 10000." placeholder:"N"`
-	Seconds  count    `help:"How long the soak scenario goes on." placeholder:"N"`
-	Seed     *uint64  `help:"Seed of sizes, programs and orders." placeholder:"N"`
-	Parallel int      `help:"VMs at once." placeholder:"N"`
+	Scenario   []string `help:"Only these scenarios: ${scenarios}." placeholder:"NAME" sep:","`
+	Variant    []string `help:"Only these variants." placeholder:"NAME" sep:","`
+	Arch       []string `help:"Only these architectures: x86_64, s390x." placeholder:"ARCH" sep:","`
+	Boots      count    `help:"How often each kernel is booted for the timed scenarios." placeholder:"N"`
+	Programs   count    `help:"How many programs the load scenario loads, up to 10000." placeholder:"N"`
+	Seconds    count    `help:"How long the soak scenario goes on." placeholder:"N"`
+	Seed       *uint64  `help:"Seed of sizes, programs and orders." placeholder:"N"`
+	Parallel   int      `help:"VMs at once." placeholder:"N"`
+	Geometries string   `help:"File of instruction TLBs (TOML) that itlb simulates beside packtest's own." placeholder:"FILE"`
 }
 
 // count is how many there are to be of something, from 1; it is 0 where the flag
@@ -166,6 +167,11 @@ func (c *runFlags) asPlan() (*plan.Plan, string, error) {
 	}
 	if c.Boots != 0 {
 		p.Boots = int(c.Boots)
+	}
+	if c.Geometries != "" {
+		if p.Geometries, err = filepath.Abs(c.Geometries); err != nil {
+			return nil, "", err
+		}
 	}
 	if c.Parallel != 0 {
 		p.Parallel = c.Parallel
