@@ -359,10 +359,30 @@ static void retranslate(void)
 
 static void on_vcpu(plugin_id id, unsigned int vcpu)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static pthread_t before;
+	static bool any;
+	bool shared;
+
 	(void)id;
 	if (api.version > 1)
 		pthread_once(&registers_once, find_registers);
 	window_vcpu(vcpu);
+	/* QEMU calls here in the vCPU's own thread. */
+	pthread_mutex_lock(&lock);
+	shared = any && pthread_equal(before, pthread_self());
+	before = pthread_self();
+	any = true;
+	pthread_mutex_unlock(&lock);
+	/*
+	 * Where vCPUs share a thread, QEMU 10.0 translates a vCPU's number as a
+	 * constant: that of the one on which the code was translated, whoever executes
+	 * it. And looking up a vCPU's part of a scoreboard it multiplies that constant
+	 * in place, so that callbacks get the product. With one vCPU both are 0.
+	 */
+	if (shared && api.version > 1)
+		window_fail("several vCPUs in one thread, which this QEMU doesn't tell apart: "
+			    "-accel tcg,thread=multi without -icount helps");
 }
 
 static int refuse(const char *why, const char *what)
