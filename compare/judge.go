@@ -62,11 +62,17 @@ func judgeRun(rec *results.Record) (results.Verdict, string) {
 	if v, why := incomplete(rec, problems); v != "" {
 		return v, why
 	}
-	if rec.Baseline == "" || rec.Baseline == rec.Candidate {
-		return results.Pass, carriedOut(rec) + " and nothing wrong was found; there is no baseline to compare with"
-	}
-	if archs := sameImages(rec); len(archs) == len(plannedArchs(rec)) {
+	alone := rec.Baseline == "" || rec.Baseline == rec.Candidate
+	if archs := sameImages(rec); !alone && len(archs) == len(plannedArchs(rec)) {
 		return results.Unchanged, fmt.Sprintf("%s and %s are the same binary on %s", rec.Candidate, rec.Baseline, strings.Join(archs, " and "))
+	}
+	for _, arch := range plannedArchs(rec) {
+		if !did(rec, arch) {
+			return results.Inconclusive, fmt.Sprintf("no scenario that was asked for did anything on %s's kernel for %s", rec.Candidate, arch)
+		}
+	}
+	if alone {
+		return results.Pass, carriedOut(rec) + " and nothing wrong was found; there is no baseline to compare with"
 	}
 	return judgeChanges(rec, Between(rec, rec.Baseline, rec.Candidate).Changes)
 }
@@ -160,9 +166,6 @@ func judgeChanges(rec *results.Record, changes []Change) (results.Verdict, strin
 	case len(by[Better]) > 0:
 		return results.Improved, fmt.Sprintf("%s better, none worse: %s", count(len(metrics(by[Better])), "judged metric"), name(by[Better]))
 	}
-	if len(judged) == 0 && !did(rec) {
-		return results.Inconclusive, "no scenario that was asked for did anything on these kernels"
-	}
 	if len(judged) == 0 {
 		return results.Pass, carriedOut(rec) + " and nothing wrong was found; no metric that is judged was asked for"
 	}
@@ -177,10 +180,12 @@ func carriedOut(rec *results.Record) string {
 	return "everything planned was carried out"
 }
 
-// did tells whether any planned scenario has reported a value on the candidate.
-func did(rec *results.Record) bool {
+// did tells whether any planned scenario has reported a value on the candidate's
+// kernel for arch.
+func did(rec *results.Record, arch string) bool {
+	from := Source(rec, arch, rec.Candidate)
 	return slices.ContainsFunc(rec.Samples, func(s results.Sample) bool {
-		return s.Variant == rec.Candidate && slices.ContainsFunc(rec.Planned, func(p results.Planned) bool { return p.Scenario == s.Scenario })
+		return s.Arch == arch && s.Variant == from && slices.ContainsFunc(rec.Planned, func(p results.Planned) bool { return p.Scenario == s.Scenario })
 	})
 }
 
