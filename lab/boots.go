@@ -229,11 +229,7 @@ func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*out
 		return nil, fmt.Errorf("boot %s %s: %w", b.arch, b.variant, err)
 	}
 	defer os.RemoveAll(dir)
-	m := r.machine(b.cell, accel, initrd, dir)
-	m.Limits.Total = b.limit()
-	if b.attacks() {
-		m.Cmdline = attackCmdline()
-	}
+	m := r.machineOf(b, accel, initrd, dir)
 	if b.traced {
 		if m, err = r.traced(ctx, m, b); err != nil {
 			return r.notStarted(ctx, b, m, err, r.Now().UTC()), nil
@@ -305,6 +301,16 @@ func (b *boot) limit() time.Duration {
 // how much or how fast.
 func (b *boot) attacks() bool {
 	return slices.ContainsFunc(b.job.Scenarios, func(s wire.ScenarioSpec) bool { return plan.IsAttack(s.Name) })
+}
+
+// machineOf describes the VM of a boot, but for what traces it.
+func (r *run) machineOf(b *boot, accel, initrd, dir string) vm.Machine {
+	m := r.machine(b.cell, accel, initrd, dir)
+	m.Limits.Total = b.limit()
+	if b.attacks() {
+		m.Cmdline = attackCmdline()
+	}
+	return m
 }
 
 // machine describes the VM that boots a cell.

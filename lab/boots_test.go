@@ -4,6 +4,7 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -227,23 +228,37 @@ func TestKeptOutcomes(t *testing.T) {
 		t.Errorf("the kept console is %q", b)
 	}
 
-	// Another image, another initramfs or another QEMU has an outcome of its own.
+	// Whether it was asked for or chosen, the accelerator is the same.
+	chosen, f := testRun(t, c)
+	chosen.plan.VM.Accelerator = "tcg"
+	if chosen.carryOutOne(t, testBoot(true), initrd); f.boots != 0 {
+		t.Errorf("%d boots", f.boots)
+	}
+
+	// Whatever else decides it has an outcome of its own.
 	otherInitrd := initrdFile(t)
 	if err := os.WriteFile(otherInitrd, []byte("other"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	otherImage := testBoot(true)
 	otherImage.kernel = &build.Kernel{SHA256: "bb"}
+	otherJob := testBoot(true)
+	otherJob.job.Scenarios[0].Programs = 7
+	nothing := func(*run) {}
 	for name, tc := range map[string]struct {
-		b            *boot
-		initrd, qemu string
+		b      *boot
+		initrd string
+		change func(*run)
 	}{
-		"image":  {otherImage, initrd, ""},
-		"initrd": {testBoot(true), otherInitrd, ""},
-		"qemu":   {testBoot(true), initrd, "QEMU 10"},
+		"image":     {otherImage, initrd, nothing},
+		"initrd":    {testBoot(true), otherInitrd, nothing},
+		"job":       {otherJob, initrd, nothing},
+		"QEMU":      {testBoot(true), initrd, func(r *run) { r.rec.Provenance.Tools = map[string]string{"qemu-s390x": "QEMU 10"} }},
+		"processor": {testBoot(true), initrd, func(r *run) { r.plan.VM.CPUs++ }},
+		"memory":    {testBoot(true), initrd, func(r *run) { r.plan.VM.MemoryMiB++ }},
 	} {
 		r, f := testRun(t, c, fakeBoot{ending: vm.Done, says: well(4)})
-		r.rec.Provenance.Tools = map[string]string{"qemu-s390x": tc.qemu}
+		tc.change(r)
 		r.carryOutOne(t, tc.b, tc.initrd)
 		if f.boots != 1 {
 			t.Errorf("another %s: %d boots", name, f.boots)
@@ -278,6 +293,61 @@ func TestKeptOutcomesAreTrustworthy(t *testing.T) {
 	stop()
 	if f.boots != 1 || !strings.Contains(noted, "corrupt") {
 		t.Errorf("%d boots; told: %q", f.boots, noted)
+	}
+}
+
+// What was kept by a packtest that saw other reports on the console is made again,
+// once: it may have overlooked one that this one knows.
+func TestKeptByOtherEyes(t *testing.T) {
+	c, initrd := openCache(t), initrdFile(t)
+	first, _ := testRun(t, c, fakeBoot{ending: vm.Done, says: well(3)})
+	b := testBoot(true)
+	o, err := first.bootKept(t.Context(), b, vm.TCG, initrd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The console has a report, and the outcome is without it.
+	if err := os.WriteFile(o.console, []byte("[    1.000000] WARNING: CPU: 0 PID: 1 at kernel/bpf/core.c:1 f+0x1/0x2\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.recordBoot(b, o); err != nil {
+		t.Fatal(err)
+	}
+	same, f := testRun(t, c)
+	if same.carryOutOne(t, testBoot(true), initrd); f.boots != 0 {
+		t.Fatalf("%d boots", f.boots)
+	}
+	files, _ := filepath.Glob(filepath.Join(c.Root(), "entries", keptKind, "*"))
+	key := filepath.Base(files[0])
+	raw, err := os.ReadFile(filepath.Join(files[0], "outcome.json"))
+	if err != nil || !strings.Contains(string(raw), `"reports"`) {
+		t.Fatalf("%v: %s", err, raw)
+	}
+	text, err := os.ReadFile(filepath.Join(files[0], "console.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Remove(keptKind, key); err != nil {
+		t.Fatal(err)
+	}
+	var kept outcome
+	if err := json.Unmarshal(raw, &kept); err != nil {
+		t.Fatal(err)
+	}
+	kept.Reports = nil
+	if raw, err = json.Marshal(kept); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(keptKind, key, func(dir string) error {
+		return errors.Join(os.WriteFile(filepath.Join(dir, "outcome.json"), raw, 0o644), os.WriteFile(filepath.Join(dir, "console.log"), text, 0o644))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{1, 0} {
+		r, f := testRun(t, c, fakeBoot{ending: vm.Done, says: well(3)})
+		if r.carryOutOne(t, testBoot(true), initrd); f.boots != want {
+			t.Errorf("%d boots, want %d", f.boots, want)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"packtest/metric"
 	"packtest/results"
 	"packtest/vm"
+	"packtest/vm/console"
 )
 
 // bootKept boots b; if its outcome belongs to the kernel image, an outcome that
@@ -38,6 +39,11 @@ func (r *run) bootKept(ctx context.Context, b *boot, accel, initrd string) (*out
 		return o, nil
 	case errors.As(err, &corrupt):
 		r.note("%v: it is made again", err)
+	case errors.Is(err, errOtherEyes):
+		r.note("%v", err)
+		if err := r.Cache.Remove(keptKind, key); err != nil {
+			return nil, err
+		}
 	case !errors.Is(err, cache.ErrMiss):
 		return nil, err
 	}
@@ -72,7 +78,8 @@ func (o *outcome) failedScenario() bool {
 const keptKind = "kept"
 
 // keptKey is made of all that decides what the suite does. The guest and the
-// module are in the initramfs; what the JIT makes of a program depends on the
+// module are in the initramfs, the architecture, the accelerator and the kernel's
+// parameters in QEMU's arguments; what the JIT makes of a program depends on the
 // processor, which is QEMU's own under TCG and the host's under KVM.
 func (r *run) keptKey(b *boot, accel, initrd string) (string, error) {
 	job, err := json.Marshal(b.job)
@@ -102,7 +109,8 @@ func (r *run) keptKey(b *boot, accel, initrd string) (string, error) {
 	if accel == vm.KVM {
 		cpu += made.Host.CPU + made.Host.Kernel
 	}
-	return cache.Key("2", b.arch, b.kernel.SHA256, sum, accel, cpu, string(job), fmt.Sprint(r.plan.VM), fmt.Sprint(Cmdline()), model), nil
+	setup := r.machineOf(b, accel, initrd, "").Setup()
+	return cache.Key("3", b.kernel.SHA256, sum, cpu, setup, string(job), model), nil
 }
 
 // loadKept puts a kept outcome into this run. It may have been made under
@@ -120,6 +128,13 @@ func (r *run) loadKept(b *boot, key string) (*outcome, error) {
 	if err := json.Unmarshal(raw, &o); err != nil {
 		return nil, fmt.Errorf("read a kept outcome: %w", err)
 	}
+	text, err := os.ReadFile(e.Path("console.log"))
+	if err != nil {
+		return nil, fmt.Errorf("read a kept outcome: %w", err)
+	}
+	if !slices.Equal(o.Reports, reports(text)) {
+		return nil, fmt.Errorf("%s %s: %w", b.arch, b.variant, errOtherEyes)
+	}
 	o.Boot.Variant, o.Boot.Number, o.Boot.Kept = b.variant, b.number, true
 	for i := range o.Samples {
 		o.Samples[i].Variant = b.variant
@@ -133,19 +148,28 @@ func (r *run) loadKept(b *boot, key string) (*outcome, error) {
 	for i := range o.Layouts {
 		o.Layouts[i].Variant = b.variant
 	}
-	console, err := os.ReadFile(e.Path("console.log"))
-	if err != nil {
-		return nil, fmt.Errorf("read a kept outcome: %w", err)
-	}
 	dir, err := os.MkdirTemp(r.dir, ".kept-")
 	if err != nil {
 		return nil, fmt.Errorf("read a kept outcome: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	if err := cache.WriteFile(filepath.Join(dir, "console.log"), console, 0o644); err != nil {
+	if err := cache.WriteFile(filepath.Join(dir, "console.log"), text, 0o644); err != nil {
 		return nil, err
 	}
 	return &o, r.keepConsole(b, dir, &o)
+}
+
+// errOtherEyes says that a packtest which kept an outcome read its console
+// differently: what it found there, or did not, says nothing.
+var errOtherEyes = errors.New("what was kept of this kernel is made again: this packtest finds other reports on its console")
+
+// reports names what a console's text has reports of, in order.
+func reports(text []byte) []string {
+	keys := []string{}
+	for _, e := range console.Scan(string(text)) {
+		keys = append(keys, e.Key())
+	}
+	return keys
 }
 
 // saveKept keeps an outcome, without what belongs to the day it was made on.
@@ -158,15 +182,16 @@ func (r *run) saveKept(o *outcome) error {
 				kept.Samples = append(kept.Samples, s)
 			}
 		}
-		console, err := os.ReadFile(o.console)
+		text, err := os.ReadFile(o.console)
 		if err != nil {
 			return fmt.Errorf("keep an outcome: %w", err)
 		}
+		kept.Reports = reports(text)
 		raw, err := json.MarshalIndent(kept, "", " ")
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, "console.log"), console, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "console.log"), text, 0o644); err != nil {
 			return fmt.Errorf("keep an outcome: %w", err)
 		}
 		if err := os.WriteFile(filepath.Join(dir, "outcome.json"), raw, 0o644); err != nil {

@@ -23,6 +23,9 @@ type outcome struct {
 	Findings   []results.Finding    `json:"findings"`
 	Unmeasured []results.Unmeasured `json:"not_measured"`
 	Layouts    []results.Layout     `json:"layouts"`
+	// Reports are set in an outcome that is kept: what whoever kept it found on the
+	// console.
+	Reports []string `json:"reports,omitempty"`
 	// console is the path of the console's text.
 	console string
 	// harness is set if the boot failed for no fault of the kernel's.

@@ -73,6 +73,14 @@ func (m *Machine) args(interactive bool) []string {
 	return append(append(args, m.nodes()...), m.ExtraArgs...)
 }
 
+// Setup is all that decides what the guest finds, whatever files it is booted from
+// and whichever host it runs on, as one text: what may be kept with what a boot of
+// the machine showed, to see whether another would show the same.
+func (m Machine) Setup() string {
+	m.Kernel, m.Initrd, m.Plugin, m.tscKHz = "", "", "", 0
+	return strings.Join(m.args(false), "\x00")
+}
+
 // processors is how many there are. The kernel warns of a cache that is shared by
 // processors of two nodes, so that each has a socket of its own where there are
 // nodes.

@@ -119,6 +119,27 @@ func TestNodes(t *testing.T) {
 	}
 }
 
+// What a machine is does not hang on where its files lie, or on the host's clock.
+func TestSetup(t *testing.T) {
+	m := Machine{Arch: "x86_64", Accel: TCG, CPUs: 2, MemoryMiB: 1024, Kernel: "/a/bzImage", Initrd: "/a/initrd"}
+	same, setup := m, m.Setup()
+	same.Kernel, same.Initrd, same.Dir, same.tscKHz = "/b/bzImage", "/b/initrd", "/b", 2_000_000
+	if got := same.Setup(); got != setup || m.Kernel == "" {
+		t.Errorf("%q, and elsewhere %q", setup, got)
+	}
+	for what, change := range map[string]func(*Machine){
+		"architecture": func(m *Machine) { m.Arch = "s390x" }, "accelerator": func(m *Machine) { m.Accel = KVM },
+		"processors": func(m *Machine) { m.CPUs++ }, "memory": func(m *Machine) { m.MemoryMiB++ }, "nodes": func(m *Machine) { m.Nodes = 2 },
+		"parameters": func(m *Machine) { m.Cmdline = []string{"nosmap"} }, "arguments": func(m *Machine) { m.ExtraArgs = []string{"-cpu", "qemu64"} },
+		"clock": func(m *Machine) { m.Deterministic = true },
+	} {
+		other := m
+		if change(&other); other.Setup() == setup {
+			t.Errorf("another %s makes no difference", what)
+		}
+	}
+}
+
 func TestCommandLine(t *testing.T) {
 	for _, tc := range []struct {
 		m    Machine
