@@ -4,9 +4,9 @@ package doctor
 
 import (
 	"context"
-	"os"
 	"os/exec"
 
+	"packtest/internal/cache"
 	"packtest/itlb/plugin"
 )
 
@@ -20,13 +20,13 @@ func examinePlugin(ctx context.Context, arches []string) []Check {
 	if _, err := exec.LookPath("gcc"); err != nil {
 		c.Package = "gcc"
 	}
-	dir, err := os.MkdirTemp("", "packtest-doctor-")
+	dir, remove, err := cache.TempDir("", "doctor")
 	if err != nil {
 		c.Status, c.Detail, c.Fix = Missing, err.Error(), "set TMPDIR to a folder that can be written"
 		c.Package = ""
 		return []Check{c}
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	p, err := plugin.Build(ctx, dir)
 	if err != nil {
 		c.Status, c.Detail, c.Fix = Missing, needed+err.Error(), install(c.Package)

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"packtest/initramfs"
+	"packtest/internal/cache"
 	"packtest/internal/fault"
 	"packtest/plan"
 	"packtest/vm"
@@ -50,11 +51,11 @@ func (l *Lab) Shell(ctx context.Context, p *plan.Plan, t Terminal) error {
 	if c.kernel, err = r.buildOne(ctx, c); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "packtest-shell-")
+	dir, remove, err := cache.TempDir("", "shell")
 	if err != nil {
 		return fmt.Errorf("shell: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	r.dir = dir
 	initrd := filepath.Join(dir, "initrd.cpio")
 	if err := writeInitrd(initrd, c.arch, initramfs.Shell, c.kernel.Modules); err != nil {

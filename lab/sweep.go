@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"packtest/internal/cache"
 )
@@ -23,6 +24,19 @@ func (l *Lab) sweep() {
 	}
 	if n > 0 {
 		l.note("the cache held %d entries half made by a packtest that was killed: removed", n)
+	}
+	if n, err = cache.SweepTemp(); err != nil {
+		l.note("%v", err)
+	}
+	if n > 0 {
+		l.note("there were %d temporary folders of packtests that were killed: removed", n)
+	}
+	// No run takes that long from its folder to its record.
+	if n, err = l.Store.Sweep(l.Now().Add(-time.Hour)); err != nil {
+		l.note("%v", err)
+	}
+	if n > 0 {
+		l.note("there were %d things of runs in the results that were killed as they began: removed", n)
 	}
 	ids, err := l.Store.IDs()
 	if err != nil {

@@ -197,11 +197,11 @@ func identity(ctx context.Context, arch string) (string, error) {
 
 // bootsUnderKVM boots probe and waits for its guest's first word.
 func bootsUnderKVM(ctx context.Context, probe Machine) (trouble string, sure bool, err error) {
-	dir, err := os.MkdirTemp("", "packtest-kvm-")
+	dir, remove, err := cache.TempDir("", "kvm")
 	if err != nil {
 		return "", false, err
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	limit := probe.Limits.effective(KVM).Boot / 3
 	probe.Accel, probe.Deterministic, probe.Dir = KVM, false, dir
 	probe.Limits = Limits{Boot: limit, Silence: limit, Total: 2 * limit,

@@ -52,7 +52,7 @@ func TestKilledItself(t *testing.T) {
 			t.Fatal("QEMU runs on")
 		}
 	}
-	if left, _ := filepath.Glob(filepath.Join(dir, "pt-*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(dir, "packtest-tmp-*")); len(left) > 0 {
 		t.Errorf("left over: %v", left)
 	}
 }

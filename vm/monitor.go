@@ -13,6 +13,8 @@ import (
 	"sync"
 
 	"github.com/digitalocean/go-qemu/qmp"
+
+	"packtest/internal/cache"
 )
 
 // monitor is QEMU's control socket with the deadlines that qmp.SocketMonitor
@@ -33,16 +35,16 @@ type monitor struct {
 // for QEMU to make its socket, and the socket's name is gone from the file
 // system before QEMU starts, whatever becomes of either of us.
 func dialMonitor() (m *monitor, listener *os.File, err error) {
-	dir, err := os.MkdirTemp("", "pt-")
+	dir, remove, err := cache.TempDir("", "vm")
 	if err == nil && len(dir) > 90 {
 		// A socket's path has 108 bytes, however long TMPDIR is.
-		_ = os.Remove(dir)
-		dir, err = os.MkdirTemp("/tmp", "pt-")
+		remove()
+		dir, remove, err = cache.TempDir("/tmp", "vm")
 	}
 	if err != nil {
 		return nil, nil, monitorError(err)
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	path := filepath.Join(dir, "qmp")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {

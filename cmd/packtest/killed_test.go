@@ -96,7 +96,7 @@ func TestKilled(t *testing.T) {
 	if still, _ := filepath.Glob(pattern); len(still) > 0 {
 		t.Errorf("left behind: %q", still)
 	}
-	if still, _ := filepath.Glob(filepath.Join(tmp, "pt-*")); len(still) > 0 {
+	if still, _ := filepath.Glob(filepath.Join(tmp, "*")); len(still) > 0 {
 		t.Errorf("left behind: %q", still)
 	}
 	if rec := newest(t, filepath.Join(dir, "results")); rec.Verdict != results.Pass || len(rec.Boots) != 2 {

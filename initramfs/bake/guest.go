@@ -41,11 +41,11 @@ func bakeGuest(ctx context.Context, arch, goarch, dir string, stderr io.Writer) 
 
 // compileGuest returns the guest's program.
 func compileGuest(ctx context.Context, goarch, ldflags string) ([]byte, error) {
-	tmp, err := os.MkdirTemp("", "packtest-bake-")
+	tmp, remove, err := cache.TempDir("", "bake")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(tmp)
+	defer remove()
 	bin := filepath.Join(tmp, "packguest")
 	_, err = proc.Run(ctx, proc.Cmd{
 		Argv: []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=" + ldflags, "-o", bin, "./cmd/packguest"},

@@ -46,11 +46,11 @@ func bakeShell(goarch, dir, key string, stderr io.Writer) error {
 		}
 	}
 	fmt.Fprintf(stderr, "bake: compiling the shell's commands for %s\n", goarch)
-	tmp, err := os.MkdirTemp("", "packtest-bake-")
+	tmp, remove, err := cache.TempDir("", "bake")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
+	defer remove()
 	empty, err := cpio.ArchiveFromRecords(nil)
 	if err != nil {
 		return err

@@ -149,7 +149,7 @@ func (c *Cache) Put(kind, key string, fill func(dir string) error) (*Entry, erro
 	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil {
 		return nil, fmt.Errorf("make cache entry %s/%s: %w", kind, key, err)
 	}
-	tmp, release, err := newFolder(filepath.Dir(final))
+	tmp, release, err := newFolder(filepath.Dir(final), newPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("make cache entry %s/%s: %w", kind, key, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -39,11 +38,11 @@ func Apply(ctx context.Context, repo git.Repo, base string, stack []Series) (str
 	if commit, err := repo.Run(ctx, "rev-parse", "--verify", "--quiet", ref); err == nil && repo.Has(ctx, commit) {
 		return commit, nil
 	}
-	tmp, err := os.MkdirTemp("", "packtest-apply-")
+	tmp, remove, err := cache.TempDir("", "apply")
 	if err != nil {
 		return "", fmt.Errorf("apply a series: %w", err)
 	}
-	defer os.RemoveAll(tmp)
+	defer remove()
 	repo.WorkTree = ""
 	repo.Index = filepath.Join(tmp, "index")
 	if _, err := repo.Run(ctx, "read-tree", base); err != nil {

@@ -199,6 +199,15 @@ func (a apt) download(ctx context.Context, pkg, have string, say func(string)) (
 		return t, v, nil
 	}
 	say(fmt.Sprintf("downloading %s %s from %s", pkg, version, a.suite))
+	// The caller has the lock: this is of downloads that were killed.
+	if left, _ := filepath.Glob(filepath.Join(a.dir, "get-*")); len(left) > 0 {
+		say("clearing away what a download left that was killed")
+		for _, path := range left {
+			if err := os.RemoveAll(path); err != nil {
+				return "", "", fmt.Errorf("download %s: %w", pkg, err)
+			}
+		}
+	}
 	tmp, err := os.MkdirTemp(a.dir, "get-")
 	if err != nil {
 		return "", "", fmt.Errorf("download %s: %w", pkg, err)
