@@ -60,6 +60,9 @@ func TestHostileGuests(t *testing.T) {
 				boots++
 				m.Kernel, m.Initrd, m.Limits, m.CPUs, m.MemoryMiB = kernel, initrd, tc.limits, 1, 512
 				m.Limits.LastWords = 20 * time.Millisecond
+				// However little of the host there is for it, it is the guest's time that
+				// counts.
+				m.Limits.Grace, m.Limits.Starved = 5*time.Minute, 1_000_000
 				m.Cmdline = append(m.Cmdline, "hostile="+tc.how, "program="+program)
 				return vm.Run(ctx, m, g)
 			}

@@ -13,14 +13,35 @@ import (
 // history is how the time of a guest went by, by rising wall.
 type history []lapse
 
-// add appends l, and keeps about a point a second besides the last: a boot may
-// go on for a week. A leap in time keeps its two ends.
+// add appends l, and keeps about a point a second of what is older than a minute:
+// a boot may go on for a week.
 func (h *history) add(l lapse) {
-	if n := len(*h); n >= 2 && l.wall-(*h)[n-2].wall < time.Second {
-		(*h)[n-1] = l
-		return
+	if len(*h) == cap(*h) {
+		h.thin(l.wall - time.Minute)
 	}
 	*h = append(*h, l)
+}
+
+// thin leaves out points before a time that are no second apart. A leap in time
+// keeps its two ends.
+func (h *history) thin(before time.Duration) {
+	kept := (*h)[:0]
+	for i, l := range *h {
+		if n := len(kept); n > 0 && l.wall < before && i+1 < len(*h) && (*h)[i+1].wall-kept[n-1].wall < time.Second {
+			continue
+		}
+		kept = append(kept, l)
+	}
+	*h = kept
+}
+
+// takeBack makes everything since a time lost, and returns what the guest had had
+// until then.
+func (h *history) takeBack(since time.Duration) (guest time.Duration) {
+	guest = since - h.lost(since)
+	i := sort.Search(len(*h), func(i int) bool { return (*h)[i].wall >= since })
+	*h = append((*h)[:i], lapse{guest: guest, wall: since})
+	return guest
 }
 
 // lost returns how much the host had taken from the guest when so much time had

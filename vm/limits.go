@@ -22,8 +22,11 @@ type Limits struct {
 	// is ended. Default 0.5 s.
 	LastWords time.Duration
 	// Grace is how long QEMU has to start or to end; never multiplied.
-	// Default 10 s.
+	// Default 30 s.
 	Grace time.Duration
+	// Starved is how many times one of the others may pass on the host's clock
+	// before it is the host's failure that the guest did not use it up. Default 10.
+	Starved int
 	// Slowdown is how much slower TCG is taken to be. Default 10.
 	Slowdown float64
 	// ConsoleBytes is how much console is kept. Default 64 MiB.
@@ -42,7 +45,10 @@ func (l Limits) effective(accel string) Limits {
 	duration(&l.Total, 120*time.Second)
 	duration(&l.Settle, 50*time.Millisecond)
 	duration(&l.LastWords, 500*time.Millisecond)
-	duration(&l.Grace, 10*time.Second)
+	duration(&l.Grace, 30*time.Second)
+	if l.Starved == 0 {
+		l.Starved = 10
+	}
 	if l.Slowdown == 0 {
 		l.Slowdown = 10
 	}

@@ -24,18 +24,14 @@ func (l lapse) since(earlier lapse) lapse {
 	return lapse{guest: l.guest - earlier.guest, wall: l.wall - earlier.wall}
 }
 
-// starvedAfter is how many times a limit may pass on the host's clock before
-// it is the host's failure that the guest did not use it up.
-const starvedAfter = 10
-
 // over tells whether a limit has passed, and whether it was the host that let it
-// pass.
-func (l lapse) over(limit time.Duration) (over, starved bool) {
+// pass: so many times on its own clock before the guest had used it up.
+func (l lapse) over(limit time.Duration, starved int) (over, byHost bool) {
 	if l.guest >= limit {
 		return true, false
 	}
-	starved = l.wall >= starvedAfter*limit
-	return starved, starved
+	byHost = l.wall >= time.Duration(starved)*limit
+	return byHost, byHost
 }
 
 // denied says how much of the time the host had no processor, if that is worth
@@ -80,21 +76,27 @@ func newPatience(proc string, pid int, start time.Time) *patience {
 
 // look adds the time since it was last called.
 func (p *patience) look(now time.Time) {
-	passed := now.Sub(p.last)
+	passed := max(now.Sub(p.last), 0)
 	p.last = now
-	p.now.wall += passed
-	if own := min(passed, lookLate) - p.lost(); own > 0 {
-		p.now.guest += own
+	own := time.Duration(0)
+	if !p.stopped() {
+		lost := p.lost()
+		if lost > passed {
+			// A wait is told of when it is over: what it had of the time before the
+			// last look was taken for the guest's.
+			p.now.guest = p.past.takeBack(max(p.now.wall-(lost-passed), 0))
+		}
+		own = min(passed-lost, lookLate)
 	}
+	p.now.wall += passed
+	p.now.guest += max(own, 0)
 	p.past.add(p.now)
 }
 
-// lost returns how much of the time since its last call the host denied QEMU.
-// What the host doesn't tell counts as nothing lost.
+// lost returns how much of the time since its last call the host denied QEMU,
+// or before that, in a wait that is over now. What the host doesn't tell counts
+// as nothing lost.
 func (p *patience) lost() time.Duration {
-	if p.stopped() {
-		return time.Hour
-	}
 	before := p.waited
 	p.waited = map[string]time.Duration{}
 	var longest time.Duration

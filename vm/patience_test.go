@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"packtest/vm/console"
 )
 
 // fakeProc is a /proc with one QEMU of two threads.
@@ -52,6 +54,7 @@ func TestPatience(t *testing.T) {
 		{"no processor at all", lookEvery, func(f *fakeProc) { f.waited[0] += 2 * lookEvery }, 0},
 		{"stopped", lookEvery, func(f *fakeProc) { f.state = "T" }, 0},
 		{"we were stopped", time.Minute, func(f *fakeProc) {}, 10 * lookLate},
+		{"we were late, as others were", 3 * lookLate, func(f *fakeProc) { f.waited[0] += 5 * lookLate / 2 }, 10 * lookLate / 2},
 		{"the clock jumps back", -time.Hour, func(f *fakeProc) {}, 0},
 		{"all processors stolen", 10 * time.Millisecond, func(f *fakeProc) { f.stolen += 1000 }, 0},
 	} {
@@ -73,6 +76,56 @@ func TestPatience(t *testing.T) {
 	}
 }
 
+// A thread that waits for a processor is charged for it when it gets one.
+func TestPatienceTakesBack(t *testing.T) {
+	f := &fakeProc{t: t, dir: t.TempDir(), state: "S"}
+	f.write()
+	now := time.Unix(1e9, 0)
+	p := newPatience(f.dir, 7, now)
+	look := func(n int) {
+		for range n {
+			now = now.Add(lookEvery)
+			p.look(now)
+		}
+	}
+	wait := func(d time.Duration) {
+		f.waited[1] += d
+		f.write()
+		look(1)
+	}
+	look(100) // 10 s of its own
+	look(249) // 24.9 s that look the same
+	if wait(25 * time.Second); p.now.guest != 10*time.Second {
+		t.Errorf("the guest had %v, want 10s", p.now.guest)
+	}
+	look(50)
+	if p.now.guest != 15*time.Second {
+		t.Errorf("and then %v, want 15s", p.now.guest)
+	}
+	// It is known when that was.
+	for at, want := range map[time.Duration]time.Duration{10 * time.Second: 0, 20 * time.Second: 10 * time.Second, 35 * time.Second: 25 * time.Second, 40 * time.Second: 25 * time.Second} {
+		if got := p.past.lost(at); (got - want).Abs() > lookEvery {
+			t.Errorf("%v lost after %v, want %v", got, at, want)
+		}
+	}
+	if _, excused := excuse([]console.Event{{Kind: console.SoftLockup, At: 35 * time.Second}}, p.past); len(excused) != 1 {
+		t.Error("the kernel is blamed for what came of it")
+	}
+	// Six times as many threads as before it comes to its turn.
+	before := p.now
+	for range 100 {
+		look(5)
+		wait(590 * time.Millisecond)
+	}
+	if got := p.now.since(before); got.guest > got.wall/20 {
+		t.Errorf("the guest is said to have had %v of %v", got.guest, got.wall)
+	}
+	// More than there ever was.
+	if wait(time.Hour); p.now.guest != 0 {
+		t.Errorf("the guest had %v", p.now.guest)
+	}
+}
+
 // A host that tells nothing denies nothing.
 func TestPatienceWithoutProc(t *testing.T) {
 	start := time.Unix(1e9, 0)
@@ -91,10 +144,10 @@ func TestLimits(t *testing.T) {
 		{9 * time.Second, 9 * time.Second, false, false},
 		{10 * time.Second, 10 * time.Second, true, false},
 		{10 * time.Second, time.Hour, true, false},
-		{9 * time.Second, starvedAfter*10*time.Second - 1, false, false},
-		{9 * time.Second, starvedAfter * 10 * time.Second, true, true},
+		{9 * time.Second, 100*time.Second - 1, false, false},
+		{9 * time.Second, 100 * time.Second, true, true},
 	} {
-		over, starved := lapse{tc.guest, tc.wall}.over(10 * time.Second)
+		over, starved := lapse{tc.guest, tc.wall}.over(10*time.Second, 10)
 		if over != tc.over || starved != tc.starved {
 			t.Errorf("%v of %v: %v, %v", tc.guest, tc.wall, over, starved)
 		}

@@ -159,7 +159,7 @@ func TestCommandLine(t *testing.T) {
 
 func TestSlowdown(t *testing.T) {
 	l := Limits{Boot: time.Second, Slowdown: 3}
-	if got := l.effective(TCG); got.Boot != 3*time.Second || got.Silence != 45*time.Second || got.Grace != 10*time.Second {
+	if got := l.effective(TCG); got.Boot != 3*time.Second || got.Silence != 45*time.Second || got.Grace != 30*time.Second {
 		t.Errorf("under TCG: %+v", got)
 	}
 	if got := l.effective(KVM); got.Boot != time.Second || got.Silence != 15*time.Second {

@@ -145,7 +145,7 @@ func (s *seen) cancelled(ctx context.Context, t *talk) {
 func (r *running) overLimit(now, quiet lapse) bool {
 	l, s := r.m.Limits, &r.seen
 	check := func(spent lapse, limit time.Duration, which reason, what string) bool {
-		over, starved := spent.over(limit)
+		over, starved := spent.over(limit, l.Starved)
 		switch {
 		case starved:
 			s.stopFor(stopStarved, "%s within %v, of which the host left it %v", what, spent.wall.Round(time.Second), spent.guest.Round(time.Second))
