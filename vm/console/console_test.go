@@ -107,7 +107,11 @@ func TestHeaders(t *testing.T) {
 		{"general protection fault: 0000 [#1] SMP NOPTI", Oops, "general protection fault", ""},
 		{"specification exception: 0006 ilc:2 [#1] SMP", Oops, "specification exception", ""},
 		{"traps: PANIC: double fault, error_code: 0x0", Oops, "", ""},
-		{"BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 30s!", Bug, "", ""},
+		{"BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 30s!", SoftLockup, "BUG: workqueue lockup", ""},
+		{"BUG: MAX_LOCKDEP_CHAIN_HLOCKS too low!", Lockdep, "", ""},
+		{"BUG kmalloc-64 (Not tainted): Poison overwritten", Bug, "BUG kmalloc-64: Poison overwritten", ""},
+		{"BUG bpf_prog (Tainted: G    B   W         ): Objects remaining in bpf_prog on __kmem_cache_shutdown()", Bug,
+			"BUG bpf_prog: Objects remaining in bpf_prog on __kmem_cache_shutdown()", ""},
 		{"BUG: spinlock bad magic on CPU#0, init/1", Bug, "BUG: spinlock bad magic on , init/1", ""},
 		{"unchecked MSR access error: RDMSR from 0x10a at rIP: 0xffffffff81012345 (native_read_msr+0x3/0x10)", Warning, "", "native_read_msr"},
 		{"kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)", Kmemleak, "kmemleak: new suspected memory leaks (see /sys/kernel/debug/kmemleak)", ""},
@@ -120,6 +124,7 @@ func TestHeaders(t *testing.T) {
 		{"packguest: the kernel said Kernel panic - not syncing", "", "", ""},
 		{"Spectre V2 : WARNING: Unprivileged eBPF is enabled with eIBRS on, data leaks possible", "", "", ""},
 		{"test_bpf: #12 BUG: none", "", "", ""},
+		{"BUG (Not tainted) is what a process may print", "", "", ""},
 		{"rcu: Adjusting geometry for rcu_fanout_leaf=16, nr_cpu_ids=2", "", "", ""},
 	} {
 		for _, stamp := range []string{"", "[    1.234567] ", "[   12.345678][    T1] ", "<4>[    1.234567] "} {

@@ -58,7 +58,11 @@ var rules = []rule{
 	{"general protection fault", regexp.MustCompile(`^general protection fault(?:,| ?:) `), Oops, false},
 	{"[#", regexp.MustCompile(`^[A-Za-z][\w -]*: [0-9a-f]{4}(?: ilc:\d)? \[#\d+\]`), Oops, true},
 	{"kernel stack overflow", regexp.MustCompile(`(?i)^(?:BUG: )?kernel stack overflow`), Oops, false},
+	// A checker that has no room left and gives up.
+	{"BUG: MAX_", regexp.MustCompile(`^BUG: MAX_(?:LOCKDEP|STACK)\w* too low`), Lockdep, false},
+	{"BUG: workqueue lockup", regexp.MustCompile(`^BUG: workqueue lockup`), SoftLockup, false}, // after 30 s
 	{"BUG:", regexp.MustCompile(`^(?:\S+: )?BUG: \S`), Bug, false},
+	{"BUG ", regexp.MustCompile(`^BUG \S+ \((?:Not tainted|Tainted: [^)]*)\): `), Bug, false}, // SLUB's
 
 	{"WARNING:", regexp.MustCompile(`^WARNING: (?:CPU: \d+ )?(?:PID: \d+ )?at \S+ ([\w.]+)`), Warning, false},
 	// Since v6.19: "WARNING: file:line at function+0x..., CPU#n: name/pid".

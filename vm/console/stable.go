@@ -21,6 +21,8 @@ var unstable = []struct {
 	{regexp.MustCompile(`\(([\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+\)`), "($1)"},
 	{regexp.MustCompile(`\b([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+`), "$1"},
 	{regexp.MustCompile(`\b(?:0x)?[0-9a-f]{12,16}\b`), "ADDR"},
+	{regexp.MustCompile(`^BUG (\S+) \((?:Not tainted|Tainted: [^)]*)\)`), "BUG $1"},
+	{regexp.MustCompile(`(workqueue lockup) .*`), "$1"},
 	{regexp.MustCompile(`\bCPU(?:: |#)\d+ ?`), ""},
 	{regexp.MustCompile(`\bPID: \d+ ?`), ""},
 	{regexp.MustCompile(`\bcpu \d+`), "cpu"},
