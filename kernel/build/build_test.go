@@ -288,9 +288,9 @@ func TestTreeState(t *testing.T) {
 		commits    []string
 		unfinished bool
 	}{
-		{func() error { return tree.begin("a") }, []string{"a"}, true},
-		{func() error { return tree.begin("b") }, []string{"a", "b"}, true},
-		{func() error { return tree.begin("b") }, []string{"a", "b"}, true},
+		{func() error { return tree.begin("a", "gcc") }, []string{"a"}, true},
+		{func() error { return tree.begin("b", "gcc") }, []string{"a", "b"}, true},
+		{func() error { return tree.begin("b", "gcc") }, []string{"a", "b"}, true},
 		{func() error { return tree.end("b") }, []string{"b"}, false},
 	}
 	for i, s := range steps {

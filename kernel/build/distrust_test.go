@@ -86,6 +86,18 @@ func TestDistrust(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "none of 1 objects", 2},
+		"by another linker": {func(t *testing.T, tree *buildTree) {
+			tree.Toolchain = "gcc 12; ld 2.39"
+			if err := tree.save(); err != nil {
+				t.Fatal(err)
+			}
+		}, "built by gcc 12; ld 2.39", 2},
+		"by whoever built it before that was noted": {func(t *testing.T, tree *buildTree) {
+			tree.Toolchain = ""
+			if err := tree.save(); err != nil {
+				t.Fatal(err)
+			}
+		}, "", 1},
 		"the commit is gone": {func(t *testing.T, tree *buildTree) {
 			tree.Commits = []string{strings.Repeat("1", 40)}
 			if err := tree.save(); err != nil {
@@ -111,7 +123,7 @@ func TestDistrust(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				b := &builder{cell: cell, tree: tree, opts: Options{Jobs: 1, Progress: func(Progress) {}, Say: func(s string) { said = append(said, s) }}}
+				b := &builder{cell: cell, tree: tree, toolchain: "gcc 12; ld 2.40", opts: Options{Jobs: 1, Progress: func(Progress) {}, Say: func(s string) { said = append(said, s) }}}
 				if err := b.run(context.Background(), ""); err != nil {
 					t.Fatal(err)
 				}

@@ -71,7 +71,7 @@ func (b *builder) run(ctx context.Context, config string) error {
 	}
 	// From here on it is the build that is timed, not the copying of files.
 	b.started = time.Now()
-	if err := b.tree.begin(b.cell.Commit); err != nil {
+	if err := b.tree.begin(b.cell.Commit, b.toolchain); err != nil {
 		return err
 	}
 	if b.journal != nil {
@@ -112,8 +112,9 @@ func (b *builder) run(ctx context.Context, config string) error {
 }
 
 // distrust empties a build tree in which make would not know what to do: one of
-// commits that are gone (git has collected what their owner left), and one with
-// files from the future, beside which whatever changed looks old.
+// commits that are gone (git has collected what their owner left), one with files
+// from the future, beside which whatever changed looks old, and one whose objects
+// other tools made: make sees that of the compiler, not of the assembler.
 func (b *builder) distrust(ctx context.Context) error {
 	gone := slices.ContainsFunc(b.tree.Commits, func(commit string) bool { return !b.cell.Base.Git().Has(ctx, commit) })
 	if err := ctx.Err(); err != nil {
@@ -127,6 +128,8 @@ func (b *builder) distrust(ctx context.Context) error {
 	switch {
 	case gone:
 		why = "what was built before is no longer in git"
+	case b.tree.Toolchain != "" && b.tree.Toolchain != b.toolchain:
+		why = "what was built before was built by " + b.tree.Toolchain
 	case !last.Before(time.Now()):
 		why = "the machine's clock was put back since the last build"
 	default:

@@ -31,6 +31,8 @@ type buildTree struct {
 	// Commits are those whose objects may be in the tree: one after a build
 	// that ended well, more after one that broke off.
 	Commits []string `json:"commits"`
+	// Toolchain is what the objects were made by; "" in trees of long ago.
+	Toolchain string `json:"toolchain,omitempty"`
 	// Unfinished says that the last build did not end well.
 	Unfinished bool `json:"unfinished"`
 	// Configured is the key of what .config was made from, and Config its
@@ -101,9 +103,9 @@ func (t *buildTree) newest() (last time.Time, err error) {
 	return last, nil
 }
 
-// begin notes that commit's objects are about to get into the tree. If the last
-// build was cut short it first removes what may be half-written.
-func (t *buildTree) begin(commit string) error {
+// begin notes that commit's objects, made by toolchain, are about to get into the
+// tree. If the last build was cut short it first removes what may be half-written.
+func (t *buildTree) begin(commit, toolchain string) error {
 	if t.Unfinished {
 		if err := t.mend(); err != nil {
 			return fmt.Errorf("mend the build tree after a build that broke off: %w", err)
@@ -116,7 +118,7 @@ func (t *buildTree) begin(commit string) error {
 	if !known {
 		t.Commits = append(t.Commits, commit)
 	}
-	t.Unfinished = true
+	t.Unfinished, t.Toolchain = true, toolchain
 	return t.save()
 }
 
