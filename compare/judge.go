@@ -273,12 +273,12 @@ func Percent(c Change) string {
 }
 
 // sameImages lists the planned architectures on which the candidate's image is
-// the baseline's, byte for byte.
+// the baseline's, byte for byte, and so are its modules.
 func sameImages(rec *results.Record) []string {
 	var list []string
 	for _, arch := range plannedArchs(rec) {
 		b, c := cell(rec, arch, rec.Baseline), cell(rec, arch, rec.Candidate)
-		if b != nil && c != nil && b.Image != "" && b.Image == c.Image {
+		if b != nil && c != nil && b.Image != "" && b.Image == c.Image && b.Modules == c.Modules {
 			list = append(list, arch)
 		}
 	}

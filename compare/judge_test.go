@@ -191,6 +191,11 @@ func TestJudge(t *testing.T) {
 				r.Cells[i].Image = "same"
 			}
 		}, results.Unchanged, "same binary on s390x and x86_64"},
+		{"same binary with other modules", func(r *results.Record) {
+			for i := range r.Cells {
+				r.Cells[i].Image, r.Cells[i].Modules = "same", r.Cells[i].Variant
+			}
+		}, results.Improved, ""},
 		{"same binary on one architecture", func(r *results.Record) { r.Cells[0].Image, r.Cells[1].Image = "same", "same" }, results.Improved, ""},
 		{"same binary, not booted twice", func(r *results.Record) {
 			for i := range r.Cells {

@@ -258,7 +258,7 @@ func (b *bisector) skip(step int, why string) {
 func (b *bisector) twin(step int, c *cell) bool {
 	for i := range b.steps {
 		other := b.cells[c.arch+"\x00"+b.steps[i].Variant]
-		if i == step || other == nil || other.kernel == nil || other.kernel.SHA256 != c.kernel.SHA256 {
+		if i == step || other == nil || other.kernel == nil || !other.kernel.Same(c.kernel) {
 			continue
 		}
 		b.steps[step].SameAs = b.steps[i].Variant

@@ -138,9 +138,10 @@ func (r *run) recordCell(c *cell) error {
 	if c.configSum, err = cache.FileSum(dst); err != nil {
 		return err
 	}
+	rc.Modules = k.ModulesSHA256
 	rc.ConfigSHA256, rc.Image, rc.Objects, rc.BuildSeconds, rc.Incremental, rc.Cached = c.configSum, k.SHA256, k.Objects, k.Seconds, k.Incremental, k.Cached
 	for _, other := range r.cells {
-		if other != c && other.arch == c.arch && other.kernel != nil && other.kernel.SHA256 == k.SHA256 {
+		if other != c && other.arch == c.arch && other.kernel != nil && other.kernel.Same(k) {
 			rc.SameAs = other.variant
 			break
 		}

@@ -165,6 +165,9 @@ type Cell struct {
 	Stack   []string `json:"stack"` // names of the series, in order
 	Commit  string   `json:"commit"`
 	Image   string   `json:"image_sha256"`
+	// Modules is the sum of the modules that come with the image; missing if there
+	// are none, and in records of long ago.
+	Modules string `json:"modules_sha256,omitempty"`
 	// Objects and BuildSeconds are of the build that made the image, which is
 	// this run's own only if Cached is false.
 	Objects      int     `json:"objects"`
@@ -175,7 +178,7 @@ type Cell struct {
 	Incremental  bool   `json:"incremental,omitempty"`
 	ConfigSHA256 string `json:"config_sha256"`
 	ConfigFile   string `json:"config_file"` // in the run's folder
-	// SameAs names the variant whose image is this one's, byte for byte.
+	// SameAs names the variant whose image and modules are this one's, byte for byte.
 	SameAs string `json:"same_as,omitempty"`
 	// Error is set if the cell could not be built, and Fault then says whose
 	// fault that was, in fault.Kind's words; empty means the harness's.

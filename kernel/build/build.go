@@ -43,16 +43,17 @@ type Cell struct {
 // Kernel is a finished kernel; its files lie in the cache and must not change.
 type Kernel struct {
 	Arch, Variant, Config string
-	// Image is the bzImage, and SHA256 its sum: two cells whose sums are equal
-	// are the same kernel.
+	// Image is the bzImage, and SHA256 its sum.
 	Image, SHA256 string
 	// Boot is what QEMU is given to boot: on x86_64 an ELF file for PVH, which
 	// needs no decompressing, elsewhere the same as Image.
 	Boot string
 	// SystemMap and ConfigFile are the symbol table and the effective .config.
 	SystemMap, ConfigFile string
-	// Modules are the modules' files: test_bpf.ko.
-	Modules []string
+	// Modules are the modules' files: test_bpf.ko. ModulesSHA256 is its sum, "" if
+	// there are none.
+	Modules       []string
+	ModulesSHA256 string
 	// Objects is how many kernel objects were compiled to make it, and Seconds
 	// how long that took, both by the build that did it.
 	Objects int
@@ -292,7 +293,7 @@ func loadKernel(c *cache.Cache, cell Cell, key string) (*Kernel, error) {
 		k.Boot = e.Path(bootFile)
 	}
 	if _, ok := e.Sums[moduleFile]; ok {
-		k.Modules = []string{e.Path(moduleFile)}
+		k.Modules, k.ModulesSHA256 = []string{e.Path(moduleFile)}, e.Sums[moduleFile]
 	}
 	return k, nil
 }
@@ -336,6 +337,11 @@ func copyFile(from, to string) error {
 		return fmt.Errorf("the build left no %s: %w", filepath.Base(from), err)
 	}
 	return cache.WriteFile(to, b, 0o644)
+}
+
+// Same tells whether both are the same kernel, byte for byte, with its modules.
+func (k *Kernel) Same(other *Kernel) bool {
+	return k.SHA256 == other.SHA256 && k.ModulesSHA256 == other.ModulesSHA256
 }
 
 // EffectiveConfig returns the text of the kernel's .config.
