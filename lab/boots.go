@@ -308,7 +308,7 @@ func (r *run) machineOf(b *boot, accel, initrd, dir string) vm.Machine {
 	m := r.machine(b.cell, accel, initrd, dir)
 	m.Limits.Total = b.limit()
 	if b.attacks() {
-		m.Cmdline = attackCmdline()
+		m.Cmdline = attackCmdline(b.arch)
 	}
 	return m
 }
@@ -343,8 +343,13 @@ func Cmdline() []string { return append(sameCmdline(), "mitigations=off") }
 // attackCmdline returns the kernel parameters of boots that attack: with them the
 // JIT makes the indirect branches of a processor that has to be protected from
 // Spectre v2 (retpolines on x86_64, expolines on s390x), which is code that lies,
-// and jumps, differently.
-func attackCmdline() []string { return append(sameCmdline(), "spectre_v2=on") }
+// and jumps, differently. They are asked for by name, so that an attack is the same
+// one wherever it runs: with "on", x86_64 takes what its processor has instead
+// (eIBRS, or IBRS), which under KVM is the host's.
+func attackCmdline(arch string) []string {
+	protect := map[string]string{"x86_64": "spectre_v2=retpoline", "s390x": "spectre_v2=on"}[arch]
+	return append(sameCmdline(), protect)
+}
 
 func sameCmdline() []string {
 	return []string{"nokaslr", "no_hash_pointers", "oops=panic", "panic=-1", "panic_on_warn=0"}

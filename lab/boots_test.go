@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -207,6 +208,27 @@ func TestBootEndings(t *testing.T) {
 				t.Errorf("left behind: %q", left)
 			}
 		})
+	}
+}
+
+// What a kernel says a thousand times is one finding, and tells how often it was.
+func TestReportsThatComeAgain(t *testing.T) {
+	warn := func(title, function string) console.Event {
+		return console.Event{Kind: console.Warning, Title: title, Function: function, Lines: []string{"WARNING: " + title}}
+	}
+	events := []console.Event{warn("a", "f"), warn("b", "f")}
+	for range 999 {
+		events = append(events, warn("a", "f"))
+	}
+	r, _ := testRun(t, openCache(t), fakeBoot{ending: vm.Done, says: well(3), events: append(events, warn("a", "g"))})
+	r.carryOutOne(t, testBoot(false), initrdFile(t))
+	var got []string
+	for _, f := range r.rec.Findings {
+		got = append(got, f.Title+" "+f.Fingerprint+": "+f.Evidence)
+	}
+	want := []string{"a f: WARNING: a\n[packtest: and 999 more like it in this boot]", "a g: WARNING: a", "b f: WARNING: b"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
@@ -483,6 +505,23 @@ func TestFinishAfterAFinding(t *testing.T) {
 		r.rec.Findings = []results.Finding{{Arch: "s390x", Variant: "pack", Scenario: "load", Kind: "leak", Title: "pages are left"}}
 		if rec, err := r.finish(cause); rec.Verdict != want || !errors.Is(err, cause) {
 			t.Errorf("cause %v: verdict %s (%s), err %v", cause, rec.Verdict, rec.Why, err)
+		}
+	}
+}
+
+// An attack asks for the branches of a processor that needs protection by name, in
+// each architecture's words; what measures has none.
+func TestParameters(t *testing.T) {
+	r, _ := testRun(t, openCache(t))
+	for arch, want := range map[string]string{"x86_64": "spectre_v2=retpoline", "s390x": "spectre_v2=on"} {
+		b := testBoot(false)
+		b.arch = arch
+		if got := r.machineOf(b, vm.KVM, "", "").Cmdline; !slices.Contains(got, "mitigations=off") || slices.Contains(got, want) {
+			t.Errorf("%s measures with %q", arch, got)
+		}
+		b.job.Scenarios[0].Name = "churn"
+		if got := r.machineOf(b, vm.KVM, "", "").Cmdline; !slices.Contains(got, want) || slices.Contains(got, "mitigations=off") {
+			t.Errorf("%s attacks with %q", arch, got)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"packtest/metric"
 	"packtest/results"
 	"packtest/vm"
+	"packtest/vm/console"
 )
 
 // outcome is what one boot came to, ready for the record.
@@ -60,8 +61,8 @@ func (r *run) outcomeOf(b *boot, m vm.Machine, vo *vm.Outcome, tr *transcript, s
 	fatal := false
 	for _, e := range vo.Events {
 		fatal = fatal || e.Kind.Fatal()
-		o.find(b, e.At, join(b.names()), string(e.Kind), e.Title, strings.Join(e.Lines, "\n"), strings.Join(append([]string{e.Function}, e.Frames...), " "))
 	}
+	o.findReports(b, vo.Events)
 	if vo.Ending == vm.Done {
 		r.collect(b, vo, tr, o)
 		return o
@@ -100,6 +101,26 @@ func (r *run) bootRecord(b *boot, m vm.Machine, started time.Time) results.Boot 
 	return results.Boot{
 		Arch: b.arch, Variant: b.variant, Number: b.number, Scenarios: b.names(), Started: started,
 		Cmdline: strings.Join(m.Cmdline, " "), CPUs: m.CPUs, MemoryMiB: m.MemoryMiB,
+	}
+}
+
+// findReports adds what the kernel said on its console, each report once, however
+// often it came: a thousand are no more trouble than one, and would make the record
+// as long as the console.
+func (o *outcome) findReports(b *boot, events []console.Event) {
+	type report struct{ kind, title, fingerprint string }
+	first, again := map[report]int{}, map[int]int{}
+	for _, e := range events {
+		r := report{string(e.Kind), e.Title, strings.Join(append([]string{e.Function}, e.Frames...), " ")}
+		if i, ok := first[r]; ok {
+			again[i]++
+			continue
+		}
+		first[r] = len(o.Findings)
+		o.find(b, e.At, join(b.names()), r.kind, r.title, strings.Join(e.Lines, "\n"), r.fingerprint)
+	}
+	for i, n := range again {
+		o.Findings[i].Evidence += fmt.Sprintf("\n[packtest: and %d more like it in this boot]", n)
 	}
 }
 
