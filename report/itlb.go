@@ -112,7 +112,9 @@ func (b *builder) itlb() []Section {
 		t := itlbArch{b: b, arch: arch, list: list, index: itlbIndex(list)}
 		t.windows()
 		if t.traced() {
-			s.Blocks = append(s.Blocks, t.counted(), t.modelled())
+			s.Blocks = append(s.Blocks, t.counted())
+			s.Blocks = append(s.Blocks, t.entriesAgainstHot()...)
+			s.Blocks = append(s.Blocks, t.modelled())
 			s.Blocks = append(s.Blocks, t.flushes()...)
 			s.Blocks = append(s.Blocks, t.againstHot()...)
 			s.Blocks = append(s.Blocks, t.againstCapacity()...)
@@ -244,6 +246,36 @@ func (t *itlbArch) counted() Block {
 		}
 	}
 	return table
+}
+
+// entriesAgainstHot plots what the trace shows without any model: how many TLB entries
+// the code of the hot programs takes, by their size.
+func (t *itlbArch) entriesAgainstHot() []Block {
+	if t.large == t.small {
+		return nil
+	}
+	p := Plot{Title: fmt.Sprintf("%s, trace: TLB entries for BPF code by their size, hot programs of %s", t.arch, t.large),
+		XLabel: "hot programs", YLabel: "TLB entries", LogX: true, Detail: true}
+	for _, v := range t.b.variants {
+		for _, size := range []struct{ page, name string }{{"4k", "4 KiB"}, {"large", "larger"}} {
+			s := Series{Name: v + ", " + size.name}
+			any := false
+			for _, hot := range t.hots() {
+				labels := []string{"loaded", t.large, "hot", strconv.Itoa(hot), "form", byTestRun, "part", "bpf", "page", size.page}
+				if y, ok := t.index[itlbKey(traceMappings, v, labels)]; ok {
+					s.X, s.Y = append(s.X, float64(hot)), append(s.Y, y)
+					any = any || y > 0
+				}
+			}
+			if any {
+				p.Series = append(p.Series, s)
+			}
+		}
+	}
+	if len(p.Series) == 0 {
+		return nil
+	}
+	return []Block{p}
 }
 
 // measured is the table of what a PMU counted, or says why there is none.

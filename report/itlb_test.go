@@ -89,6 +89,9 @@ func TestITLBSweep(t *testing.T) {
 				rec.Samples = append(rec.Samples, results.Sample{Arch: "x86_64", Variant: "pack", Scenario: "itlb", Sample: metric.New(name, labels, value)})
 			}
 			add(tracePages, 5, map[string]string{})
+			add(traceMappings, 20+y, map[string]string{"page": "4k"})
+			add(traceMappings, 0, map[string]string{"page": "large"})
+			add(traceMappings, 99, map[string]string{"page": "all"})
 			for j, mapping := range []string{asIs, "what-if-4k"} {
 				add(modelMisses, y+10*float64(i)+100*float64(j), map[string]string{"geometry": "skylake-sp", "policy": "lru", "bound": "ignored", "mapping": mapping, "lap": "warm"})
 			}
@@ -109,6 +112,7 @@ func TestITLBSweep(t *testing.T) {
 		}
 	}
 	want := []string{
+		"x86_64, trace: TLB entries for BPF code by their size, hot programs of 2048, in brief false: [{pack, 4 KiB [8 512] [22 23] false}]",
 		"[{TLB false false} {pack false false} {pack 4k? false false}] [{[{skylake-sp, lru  } {1.00  } {101.00  }] false} {[{skylake-sp, lru, attached  } {11.00  } {111.00  }] true}]",
 		"x86_64, model skylake-sp, lru: misses on BPF code per run, hot programs of 2048, in brief true: [{pack [8 512] [2 3] false} {pack 4k? [8 512] [102 103] false}]",
 		"x86_64, model skylake-sp, lru: misses on BPF code per run, hot programs of 2048, attached, in brief false: [{pack [8 512] [12 13] false} {pack 4k? [8 512] [112 113] false}]",

@@ -50,7 +50,10 @@ func drawPlot(p Plot) (string, error) {
 	}
 	unit, factor := plotUnit(p)
 	pl.X.Label.Text = p.XLabel
-	pl.Y.Label.Text = p.YLabel + ", " + unit
+	pl.Y.Label.Text = p.YLabel
+	if unit != "" && strings.ReplaceAll(unit, "/", " per ") != p.YLabel {
+		pl.Y.Label.Text += ", " + unit
+	}
 	pl.X.Tick.Marker = ticksAt(xValues(p), p.LogX)
 	pl.Legend.Top, pl.Legend.Left = true, true
 	pl.Legend.TextStyle.Color, pl.Legend.TextStyle.Font.Size = inkRole, size
