@@ -34,6 +34,11 @@ func (l *Lab) openSeries(ctx context.Context, p *plan.Plan) (*opened, error) {
 	rest, tree := strings.CutPrefix(p.Base, "tree:")
 	in.tree = tree
 	dir, rev, _ := strings.Cut(rest, "@")
+	if tree {
+		if _, err := source.TreeFolder(rest); err != nil {
+			return nil, err
+		}
+	}
 	var list []series.Series
 	var spans []series.Span
 	for _, v := range p.Variants {
@@ -47,7 +52,7 @@ func (l *Lab) openSeries(ctx context.Context, p *plan.Plan) (*opened, error) {
 				spans = append(spans, s)
 				continue
 			}
-			s, err := l.loadSeries(name)
+			s, err := l.awaitSeries(ctx, name)
 			if err != nil {
 				return nil, err
 			}
@@ -86,6 +91,24 @@ func (in *opened) stacks(ctx context.Context, p *plan.Plan, base *source.Base) (
 		}
 	}
 	return stacks, nil
+}
+
+// awaitSeries reads a series, unless the context ends first: what comes from a
+// pipe or a terminal may be long in coming, and no read is broken off.
+func (l *Lab) awaitSeries(ctx context.Context, name string) (series.Series, error) {
+	read := make(chan struct{})
+	var got series.Series
+	var failed error
+	go func() {
+		defer close(read)
+		got, failed = l.loadSeries(name)
+	}()
+	select {
+	case <-read:
+		return got, failed
+	case <-ctx.Done():
+		return series.Series{}, ctx.Err()
+	}
 }
 
 // loadSeries finds a series by the name of a carried one or by its path.

@@ -50,6 +50,9 @@ func (c *Check) Validate() error {
 			return err
 		}
 	}
+	if d := duplicate(c.Axis); d != "" {
+		return fault.Inputf("configuration %s stands twice", d)
+	}
 	return c.Plan.Validate()
 }
 

@@ -82,6 +82,7 @@ func Parse(text, name string) (*Plan, error) {
 	var given struct {
 		Variants  []Variant  `toml:"variant"`
 		Scenarios []Scenario `toml:"scenario"`
+		Seed      int64      `toml:"seed"`
 	}
 	if _, err := toml.Decode(text, &given); err != nil {
 		return nil, parseError(err, name)
@@ -98,6 +99,14 @@ func Parse(text, name string) (*Plan, error) {
 	md, err := toml.Decode(text, p)
 	if err != nil {
 		return nil, parseError(err, name)
+	}
+	// The library takes a negative number for a large one, and what is no table
+	// for an empty one.
+	if given.Seed < 0 {
+		return nil, fault.Inputf("plan %s: seed is %d; it must be from 0", name, given.Seed)
+	}
+	if t := md.Type("tolerance"); t != "" && t != "Hash" {
+		return nil, fault.WithHint(fault.Inputf("plan %s: tolerance is no table", name), "[tolerance], and below it a line such as jit_pages = \"2 %%\"")
 	}
 	if unknown := md.Undecoded(); len(unknown) > 0 {
 		err := fault.Inputf("plan %s: unknown key %q", name, unknown[0].String())

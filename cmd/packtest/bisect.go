@@ -85,10 +85,8 @@ func (c *bisectCmd) asPlan() (*plan.Plan, string, error) {
 	if c.Parallel != 0 {
 		p.Parallel = c.Parallel
 	}
-	for i := range p.Scenarios {
-		if c.Programs != 0 && p.Scenarios[i].Name == "load" {
-			p.Scenarios[i].Programs = int(c.Programs)
-		}
+	if err := sized(p, "--programs", "load", c.Programs, func(s *plan.Scenario, n int) { s.Programs = n }); err != nil {
+		return nil, "", err
 	}
 	return p, text, p.Validate()
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"packtest/internal/fault"
@@ -42,6 +43,21 @@ Exit code: 0 nothing wrong, 1 a patch fails a check, 2 the input is wrong (not e
 the first patch applies), 3 the harness or the machine failed, 130 interrupted.`
 }
 
+// nowhere refuses a configuration that none of the architectures has: it would
+// be left out in silence.
+func (checkCmd) nowhere(k *plan.Check) error {
+	var built []string
+	for _, arch := range k.Arches {
+		built = append(built, k.AxisOf(arch)...)
+	}
+	for _, config := range k.Axis {
+		if !slices.Contains(built, config) {
+			return fault.Inputf("the configuration %s does not exist on %s", config, strings.Join(k.Arches, " or "))
+		}
+	}
+	return nil
+}
+
 // asCheck lays the flags over the plan of a check.
 func (c *checkCmd) asCheck() (*plan.Check, error) {
 	k := plan.DefaultCheck()
@@ -67,6 +83,9 @@ func (c *checkCmd) asCheck() (*plan.Check, error) {
 		k.Axis = nil
 	default:
 		k.Axis = strings.Split(c.Configs, ",")
+		if err := c.nowhere(k); err != nil {
+			return nil, err
+		}
 	}
 	if c.EveryPatch && len(k.Axis) == 0 {
 		return nil, fault.Inputf("--every-patch builds configurations after every patch, and --configs names none")

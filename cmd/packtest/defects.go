@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"packtest/compare"
 	"packtest/internal/fault"
@@ -129,7 +130,11 @@ func (c *defectsCmd) choose() ([]patches.Defect, error) {
 		}
 	}
 	if len(list) == 0 {
-		return nil, fault.Inputf("none of these defects exists on %v", p.Arches)
+		where := strings.Join(p.Arches, " or ")
+		if c.Config != "" {
+			where += " with the configuration " + c.Config
+		}
+		return nil, fault.WithHint(fault.Inputf("none of these defects exists on %s", where), "packtest defects --list tells what there is")
 	}
 	return list, nil
 }

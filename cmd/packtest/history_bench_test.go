@@ -10,11 +10,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"packtest/compare"
 	"packtest/results"
 )
 
@@ -86,8 +88,45 @@ func BenchmarkHistory(b *testing.B) {
 					b.Fatal(fmt.Sprint("exit code ", code, "\n", errs.String()))
 				}
 			}
-			b.ReportMetric((processorTime(b)-began).Seconds()/float64(b.N), "cpu-s/op")
+			withinASecond(b, began)
 		})
+	}
+}
+
+// BenchmarkResume resumes a run that has ended, as large as the reference: it is
+// shown, and nothing is done. Target: a second.
+func BenchmarkResume(b *testing.B) {
+	rec, err := results.NewStore("../../results").Load("reference")
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := b.TempDir()
+	store := results.NewStore(dir)
+	if err := os.Mkdir(store.Dir(rec.ID), 0o755); err != nil {
+		b.Fatal(err)
+	}
+	if err := store.Save(rec); err != nil {
+		b.Fatal(err)
+	}
+	began := processorTime(b)
+	for b.Loop() {
+		var out, errs bytes.Buffer
+		code := run(b.Context(), []string{"resume", rec.ID, "--results", dir}, nil, &out, &errs)
+		if code != compare.ExitCode(rec.Verdict) || out.Len() == 0 || !strings.Contains(errs.String(), "has ended") {
+			b.Fatal(fmt.Sprint("exit code ", code, "\n", errs.String()))
+		}
+	}
+	withinASecond(b, began)
+}
+
+// withinASecond reports the processor time since began, and demands that an
+// operation takes a second at most.
+func withinASecond(b *testing.B, began time.Duration) {
+	b.Helper()
+	each := (processorTime(b) - began).Seconds() / float64(b.N)
+	b.ReportMetric(each, "cpu-s/op")
+	if each > 1 {
+		b.Errorf("%.2f s of processor time, want at most 1", each)
 	}
 }
 

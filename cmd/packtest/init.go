@@ -3,9 +3,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"packtest/internal/cache"
@@ -47,11 +45,16 @@ func (c *initCmd) Run(w *world) error {
 		fmt.Fprint(w.stdout, text)
 		return nil
 	}
-	if _, err := os.Lstat(c.File); !errors.Is(err, fs.ErrNotExist) && !c.Force {
+	switch at, err := os.Lstat(c.File); {
+	case c.File == "":
+		return fault.Inputf("init: a file without a name can't be written")
+	case err == nil && !at.Mode().IsRegular():
+		return fault.WithHint(fault.Inputf("init: %s is there already, and is no file", c.File), "name another one; - is standard output")
+	case err == nil && !c.Force:
 		return fault.WithHint(fault.Inputf("init: %s is there already", c.File), "--force replaces it")
 	}
 	if err := cache.WriteFile(c.File, []byte(text), 0o644); err != nil {
-		return fmt.Errorf("init: %w", err)
+		return misnamed(fmt.Errorf("init: %w", err))
 	}
 	fmt.Fprintf(w.stderr, "packtest: %s is written; packtest run --plan %s\n", c.File, c.File)
 	return nil

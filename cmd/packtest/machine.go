@@ -97,6 +97,9 @@ func (c *shellCmd) Run(w *world) error {
 	if err := p.Keep([]string{c.Arch}, []string{c.Variant}, nil); err != nil {
 		return err
 	}
+	if err := p.Validate(); err != nil {
+		return err
+	}
 	l, err := w.newLab()
 	if err != nil {
 		return err
@@ -112,8 +115,8 @@ func (c *shellCmd) Run(w *world) error {
 
 // gcCmd is `packtest gc`.
 type gcCmd struct {
-	OlderThan time.Duration `help:"Remove what was not used for this long, such as 168h." placeholder:"DURATION"`
-	All       bool          `help:"Remove everything."`
+	OlderThan *time.Duration `help:"Remove what was not used for this long, such as 168h." placeholder:"DURATION"`
+	All       bool           `help:"Remove everything."`
 }
 
 // Help is shown by --help.
@@ -128,11 +131,18 @@ Nothing is removed while another packtest uses the cache.`
 
 // Run lists the cache's items and removes the ones asked for.
 func (c *gcCmd) Run(w *world) error {
+	switch {
+	case c.OlderThan == nil:
+	case c.All:
+		return fault.Inputf("gc: --all removes everything, and --older-than only some: give one of the two")
+	case *c.OlderThan <= 0:
+		return fault.WithHint(fault.Inputf("gc: --older-than %v is no time that has passed", *c.OlderThan), "--all removes everything")
+	}
 	ch, err := w.openCache()
 	if err != nil {
 		return err
 	}
-	removing := c.All || c.OlderThan > 0
+	removing := c.All || c.OlderThan != nil
 	if removing {
 		done, err := ch.Exclusive()
 		if err != nil {
@@ -148,7 +158,7 @@ func (c *gcCmd) Run(w *world) error {
 	tw := tabwriter.NewWriter(w.stdout, 0, 0, 2, ' ', 0)
 	for _, it := range items {
 		what := ""
-		if c.All || c.OlderThan > 0 && w.now().Sub(it.Used) > c.OlderThan {
+		if c.All || c.OlderThan != nil && w.now().Sub(it.Used) > *c.OlderThan {
 			if err := ch.RemoveItem(it); err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
 
 	"packtest/internal/cache"
 	"packtest/internal/fault"
@@ -146,6 +148,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "packtest: %v\npacktest: see packtest --help\n", err)
 		return fault.Input.ExitCode()
 	}
+	if c.Results == "" {
+		return complain(stderr, fault.WithHint(fault.Inputf("--results names no folder"), "without it, runs are kept in results"))
+	}
 	w := &world{ctx: ctx, args: args, stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, cacheDir: c.Cache, resultsDir: c.Results, model: kctx.Model}
 	return complain(stderr, kctx.Run(w))
 }
@@ -168,4 +173,15 @@ func complain(stderr io.Writer, err error) int {
 		fmt.Fprintf(stderr, "packtest: %s\n", hint)
 	}
 	return fault.Of(err).ExitCode()
+}
+
+// misnamed makes an error of writing what the user named an input error, where
+// it is the name that is wrong: nothing can be there.
+func misnamed(err error) error {
+	for _, wrong := range []error{fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, unix.ENOTDIR, unix.EISDIR, unix.ENAMETOOLONG, unix.ELOOP, unix.EROFS} {
+		if errors.Is(err, wrong) {
+			return fault.Inputf("%w", err)
+		}
+	}
+	return err
 }

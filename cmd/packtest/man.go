@@ -37,12 +37,15 @@ func (c *manCmd) Run(w *world) error {
 		_, err = fmt.Fprint(w.stdout, manPage(w.model, node))
 		return err
 	}
+	if c.Verb != "" {
+		return fault.Inputf("man: --dir writes every page, and %s is one: give one of the two", c.Verb)
+	}
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
-		return fmt.Errorf("write the manual: %w", err)
+		return misnamed(fmt.Errorf("write the manual: %w", err))
 	}
 	for _, node := range append([]*kong.Node{w.model.Node}, shown(w.model.Node)...) {
 		if err := cache.WriteFile(filepath.Join(c.Dir, pageName(w.model, node)+".1"), []byte(manPage(w.model, node)), 0o644); err != nil {
-			return err
+			return misnamed(fmt.Errorf("write the manual: %w", err))
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -179,19 +180,27 @@ func (c *runFlags) asPlan() (*plan.Plan, string, error) {
 	if c.Seed != nil {
 		p.Seed = *c.Seed
 	}
-	if c.Programs != 0 {
-		for i := range p.Scenarios {
-			if p.Scenarios[i].Name == "load" {
-				p.Scenarios[i].Programs = int(c.Programs)
-			}
-		}
+	if err := sized(p, "--programs", "load", c.Programs, func(s *plan.Scenario, n int) { s.Programs = n }); err != nil {
+		return nil, "", err
 	}
-	for i := range p.Scenarios {
-		if c.Seconds != 0 && p.Scenarios[i].Name == "soak" {
-			p.Scenarios[i].Seconds = int(c.Seconds)
-		}
+	if err := sized(p, "--seconds", "soak", c.Seconds, func(s *plan.Scenario, n int) { s.Seconds = n }); err != nil {
+		return nil, "", err
 	}
 	return p, text, p.Validate()
+}
+
+// sized gives a scenario the size that a flag says. A size of what is not run
+// would be left out in silence.
+func sized(p *plan.Plan, flag, scenario string, n count, set func(*plan.Scenario, int)) error {
+	if n == 0 {
+		return nil
+	}
+	i := slices.IndexFunc(p.Scenarios, func(s plan.Scenario) bool { return s.Name == scenario })
+	if i < 0 {
+		return fault.WithHint(fault.Inputf("%s is of the scenario %s, which is not run", flag, scenario), "--scenario %s asks for it", scenario)
+	}
+	set(&p.Scenarios[i], int(n))
+	return nil
 }
 
 // Run carries out the run and prints its report.

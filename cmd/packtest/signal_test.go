@@ -3,9 +3,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"io"
+	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -37,5 +42,69 @@ func TestIgnoredSignal(t *testing.T) {
 	}
 	if ctx.Err() != context.Canceled {
 		t.Errorf("%v", ctx.Err())
+	}
+}
+
+// The first Ctrl-C ends what can be ended, such as waiting for a series; the
+// second ends packtest even where it is stuck, as in a plan that nobody writes.
+func TestInterrupts(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		flag string
+		once bool
+	}{{"--series", true}, {"--plan", false}} {
+		t.Run(tc.flag, func(t *testing.T) {
+			dir := t.TempDir()
+			bin, file := filepath.Join(dir, "packtest"), filepath.Join(dir, "file")
+			if err := os.Symlink(self, bin); err != nil { // by this name the test's own program is packtest
+				t.Fatal(err)
+			}
+			if err := syscall.Mkfifo(file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(bin, "run", tc.flag, file)
+			cmd.Dir = dir
+			stderr, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			over := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+			defer over.Stop()
+			in, err := os.OpenFile(file, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+			for wait := 0; errors.Is(err, syscall.ENXIO) && wait < 3000; wait++ { // until packtest reads it
+				time.Sleep(10 * time.Millisecond)
+				in, err = os.OpenFile(file, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			interrupt := func() {
+				t.Helper()
+				if err := cmd.Process.Signal(os.Interrupt); err != nil {
+					t.Fatal(err)
+				}
+			}
+			interrupt()
+			said := bufio.NewScanner(stderr)
+			if !said.Scan() || said.Text() != "packtest: interrupted, cleaning up (once more to kill)" {
+				t.Errorf("it says %q", said.Text())
+			}
+			if !tc.once {
+				interrupt()
+			}
+			for said.Scan() { // to its end: Wait closes what is read
+			}
+			_ = cmd.Wait()
+			if code := cmd.ProcessState.ExitCode(); code != 130 {
+				t.Errorf("exit code %d, want 130", code)
+			}
+		})
 	}
 }

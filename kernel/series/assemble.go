@@ -79,7 +79,7 @@ func assemble(name string, parts []part) (Series, error) {
 		return s, err
 	}
 	if len(patches) == 0 {
-		return s, fault.Inputf("%s holds no patch", name)
+		return s, fault.WithHint(fault.Inputf("%s holds no patch", name), "git format-patch --stdout BASE..HEAD writes a file that does")
 	}
 	if err := sameVersion(name, append(slices.Clone(patches), covers...)); err != nil {
 		return s, err

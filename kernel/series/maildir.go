@@ -36,7 +36,7 @@ func LoadMaildir(fsys fs.FS, dir string) (Series, error) {
 				continue
 			}
 			name := path.Join(sub, f.Name())
-			body, err := fs.ReadFile(fsys, path.Join(dir, name))
+			body, err := readFile(fsys, path.Join(dir, name))
 			if err != nil {
 				return s, fault.Inputf("read series %s: %w", dir, err)
 			}

@@ -5,14 +5,23 @@ package series
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"regexp"
 
 	"packtest/internal/fault"
 )
 
-// maxMbox bounds what an mbox may hold once it is unpacked.
+// maxMbox bounds what an mbox may hold, packed and unpacked.
 const maxMbox = 256 << 20
+
+func readBounded(r io.Reader) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxMbox+1))
+	if err == nil && len(b) > maxMbox {
+		err = fmt.Errorf("it holds more than %d MiB", maxMbox>>20)
+	}
+	return b, err
+}
 
 var (
 	// fromLine is what begins a mail in an mbox: who sent it, and a time. git
@@ -34,13 +43,10 @@ func unpack(name string, b []byte) ([]byte, error) {
 	}
 	z, err := gzip.NewReader(bytes.NewReader(b))
 	if err == nil {
-		b, err = io.ReadAll(io.LimitReader(z, maxMbox+1))
+		b, err = readBounded(z)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, fault.Inputf("unpack %s: %w", name, err)
-	case len(b) > maxMbox:
-		return nil, fault.Inputf("unpack %s: it holds more than %d MiB", name, maxMbox>>20)
 	}
 	return b, nil
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -244,4 +245,18 @@ func FuzzMbox(f *testing.F) {
 			}
 		}
 	})
+}
+
+// endless is a folder in which each name is a file without an end, as
+// /dev/zero is.
+type endless struct{ fs.File }
+
+func (e endless) Open(string) (fs.File, error) { return e, nil }
+func (e endless) Close() error                 { return nil }
+func (e endless) Read(b []byte) (int, error)   { return len(b), nil }
+
+func TestEndlessFile(t *testing.T) {
+	if _, err := LoadFile(endless{}, "x.mbox"); err == nil || err.Error() != "read series x.mbox: it holds more than 256 MiB" {
+		t.Errorf("%v", err)
+	}
 }

@@ -85,11 +85,21 @@ func Open(name string) (Series, error) {
 // sorted by the numbers in their subjects, and what is missing, is there twice
 // and differs, or belongs to another version is an input error.
 func LoadFile(fsys fs.FS, file string) (Series, error) {
-	body, err := fs.ReadFile(fsys, file)
+	body, err := readFile(fsys, file)
 	if err != nil {
 		return Series{}, fault.Inputf("read series %s: %w", file, err)
 	}
 	return loadMbox(path.Base(file), body)
+}
+
+// readFile reads a file of a series, which is no disk image named by mistake.
+func readFile(fsys fs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readBounded(f)
 }
 
 func loadMbox(file string, body []byte) (Series, error) {
@@ -118,7 +128,7 @@ func LoadFolder(fsys fs.FS, dir string) (Series, error) {
 		if !patchFile(f.Name()) {
 			continue
 		}
-		body, err := fs.ReadFile(fsys, path.Join(dir, f.Name()))
+		body, err := readFile(fsys, path.Join(dir, f.Name()))
 		if err != nil {
 			return s, fault.Inputf("read series %s: %w", dir, err)
 		}
@@ -165,7 +175,7 @@ type Patch struct {
 func Load(fsys fs.FS, dir string) (Series, error) {
 	s := Series{Name: path.Base(dir)}
 	listName := path.Join(dir, "series")
-	list, err := fs.ReadFile(fsys, listName)
+	list, err := readFile(fsys, listName)
 	if err != nil {
 		return s, fault.WithHint(fault.Inputf("read series %s: %w", dir, err), `a series is a folder with patches and a file "series" that lists them`)
 	}
@@ -186,7 +196,7 @@ func Load(fsys fs.FS, dir string) (Series, error) {
 			return s, fault.Inputf("%s:%d: %s is listed twice", listName, i+1, name)
 		}
 		seen[name] = true
-		body, err := fs.ReadFile(fsys, path.Join(dir, name))
+		body, err := readFile(fsys, path.Join(dir, name))
 		if err != nil {
 			return s, fault.Inputf("%s:%d: %w", listName, i+1, err)
 		}

@@ -15,19 +15,30 @@ import (
 	"packtest/kernel/git"
 )
 
+// TreeFolder returns the folder of the base "tree:"+rest. That there is none is
+// better known before anything else is looked at.
+func TreeFolder(rest string) (string, error) {
+	path, _, _ := strings.Cut(rest, "@")
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fault.Inputf("base tree:%s: %w", rest, err)
+	}
+	if st, err := os.Stat(abs); err != nil || !st.IsDir() {
+		return "", fault.Inputf("base tree:%s: there is no folder %s", rest, abs)
+	}
+	return abs, nil
+}
+
 // resolveTree borrows the objects of a git tree of the user's own. Nothing is
 // written to it; what is not committed there is not seen.
 func resolveTree(ctx context.Context, c *cache.Cache, rest string) (*Base, error) {
-	path, rev, _ := strings.Cut(rest, "@")
+	abs, err := TreeFolder(rest)
+	if err != nil {
+		return nil, err
+	}
+	_, rev, _ := strings.Cut(rest, "@")
 	if rev == "" {
 		rev = "HEAD"
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, fault.Inputf("base tree:%s: %w", rest, err)
-	}
-	if st, err := os.Stat(abs); err != nil || !st.IsDir() {
-		return nil, fault.Inputf("base tree:%s: there is no folder %s", rest, abs)
 	}
 	// The user's own configuration applies here: it may say whom git trusts.
 	ask := func(args ...string) (string, error) {
