@@ -27,6 +27,9 @@ func (s Side) String() string { return s.Variant + " of " + s.Rec.ID }
 // stand in the way is in the record's notes; what is left out, too.
 func Sides(a, b Side) (*results.Record, error) {
 	for _, s := range []Side{a, b} {
+		if kind := s.Rec.Kind(); kind != results.KindRun {
+			return nil, faults.WithHint(faults.Inputf("%s is a %s, which holds no run's figures", s.Rec.ID, kind), "packtest history --kind run lists the runs")
+		}
 		if !slices.Contains(variantsOf(s.Rec), s.Variant) {
 			return nil, faults.Inputf("the run %s has no variant %q: it has %s", s.Rec.ID, s.Variant, strings.Join(variantsOf(s.Rec), ", "))
 		}

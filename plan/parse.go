@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -127,7 +128,28 @@ func parseError(err error, name string) error {
 	if errors.As(err, &pe) {
 		return fault.Inputf("plan %s, line %d: %s", name, pe.Position.Line, pe.Message)
 	}
+	if m := wrongType.FindStringSubmatch(err.Error()); m != nil {
+		return fault.Inputf("plan %s, line %s: %s is to be %s, and is %s", name, m[1], m[2], plainType(m[4]), plainType(m[3]))
+	}
 	return fault.Inputf("plan %s: %w", name, err)
+}
+
+// wrongType is how the library says that a value is of another type than the
+// plan's: which line, which key, and the two types in words of Go.
+var wrongType = regexp.MustCompile(`^toml: line (\d+) \(last key "(.*)"\): incompatible types: TOML value has type (\S+); destination has type (\S+)$`)
+
+// plainType says a type of Go in words of TOML.
+func plainType(s string) string {
+	switch {
+	case strings.HasPrefix(s, "map"):
+		return "a table"
+	case strings.HasPrefix(s, "[]"), s == "slice":
+		return "a list"
+	}
+	if word, ok := map[string]string{"string": "a text", "int64": "a whole number", "integer": "a whole number", "float64": "a number with a point", "bool": "true or false"}[s]; ok {
+		return word
+	}
+	return s
 }
 
 type prefixed struct {

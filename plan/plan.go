@@ -257,6 +257,12 @@ func (p *Plan) validateScenarios() error {
 		if s.Seconds < 0 || s.Seconds > maxSoak {
 			return fault.Inputf("scenario %s: seconds is %d; it must be from 1 to %d", s.Name, s.Seconds, maxSoak)
 		}
+		if len(s.Steps) > 0 && s.Name != "directmap" && s.Name != "itlb" {
+			return fault.Inputf("scenario %s: steps are for directmap and itlb", s.Name)
+		}
+		if s.Programs > 0 && (s.Name == "directmap" || s.Name == "test_bpf") {
+			return fault.Inputf("scenario %s: programs are for others", s.Name)
+		}
 		for i, n := range s.Steps {
 			if n < 0 || n > MaxPrograms || i > 0 && n <= s.Steps[i-1] {
 				return fault.Inputf("scenario %s: steps must rise, from 0 to at most %d programs", s.Name, MaxPrograms)

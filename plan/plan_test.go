@@ -46,7 +46,15 @@ programs = 64
 func TestParseRefuses(t *testing.T) {
 	for _, tc := range []struct{ name, text, want, hint string }{
 		{"syntax", "boots = = 1", "line 1", ""},
-		{"type", `boots = "many"`, "line 1", ""},
+		{"type", `boots = "many"`, "plan p.toml, line 1: boots is to be a whole number, and is a text", ""},
+		{"type of a list", "seed = 1\narches = \"s390x\"", "plan p.toml, line 2: arches is to be a list, and is a text", ""},
+		{"type of a table", "vm = 3", "table", ""},
+		{"point", "boots = 3.5", "boots is to be a whole number, and is a number with a point", ""},
+		{"one table of several", "[variant]\nname = \"x\"", "variant is to be a list, and is a table", ""},
+		{"negative seed", "seed = -1", "seed is -1", ""},
+		{"tolerance that is none", "tolerance = 3", "tolerance is no table", `[tolerance], and below it a line such as jit_pages = "2 %"`},
+		{"steps elsewhere", "[[scenario]]\nname = \"load\"\nsteps = [5]", "steps are for directmap and itlb", ""},
+		{"programs elsewhere", "[[scenario]]\nname = \"test_bpf\"\nprograms = 5", "scenario test_bpf: programs are for others", ""},
 		{"unknown key", "boot = 1", `unknown key "boot"`, `did you mean "boots"?`},
 		{"unknown nested key", "[vm]\ncpu = 1", `unknown key "vm.cpu"`, `did you mean "cpus"?`},
 		{"unknown key in a list", "[[scenario]]\nname=\"load\"\nprogram = 3", `unknown key "scenario.program"`, `did you mean "programs"?`},

@@ -60,6 +60,9 @@ func (c *historyCmd) Run(w *world) error {
 	if list, err = c.choose(list, w.now()); err != nil {
 		return err
 	}
+	if c.Format == "text" && !c.Trends && len(c.Metric)+len(c.Variant)+len(c.Arch) > 0 {
+		return fault.WithHint(fault.Inputf("--metric, --variant and --arch choose among trends, and none are shown"), "--trends shows them")
+	}
 	if c.Format == "text" && !c.Trends {
 		if len(list) == 0 {
 			return nil
@@ -114,7 +117,7 @@ func (c *historyCmd) table(w *world, list []results.Summary) error {
 func (c *historyCmd) choose(list []results.Summary, now time.Time) ([]results.Summary, error) {
 	var since time.Time
 	if c.Since != "" {
-		if ago, err := time.ParseDuration(c.Since); err == nil {
+		if ago, err := time.ParseDuration(c.Since); err == nil && ago >= 0 {
 			since = now.Add(-ago)
 		} else if since, err = time.Parse(time.DateOnly, c.Since); err != nil {
 			return nil, fault.Inputf("--since %q is neither a day such as 2026-01-02 nor a duration such as 168h", c.Since)

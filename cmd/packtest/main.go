@@ -102,7 +102,11 @@ func (w *world) openCache() (*cache.Cache, error) {
 			return nil, err
 		}
 	}
-	return cache.Open(root)
+	c, err := cache.Open(root)
+	if err != nil && w.cacheDir != "" {
+		err = misnamed(err)
+	}
+	return c, err
 }
 
 // exitCode is an error that only chooses the exit code: what there was to say

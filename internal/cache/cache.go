@@ -49,7 +49,7 @@ func Open(root string) (*Cache, error) {
 	}
 	for _, d := range []string{"entries", "trees", "locks"} {
 		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
-			return nil, fault.WithHint(fmt.Errorf("open cache: %w", err), "set XDG_CACHE_HOME to a folder you may write to")
+			return nil, fault.WithHint(fmt.Errorf("open cache: %w", err), "--cache or XDG_CACHE_HOME names a folder you may write to")
 		}
 	}
 	return &Cache{root: root}, nil
