@@ -195,6 +195,7 @@ func TestPagesInABrowser(t *testing.T) {
 	b := browser(t)
 	for name, page := range pages(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			for _, w := range inspect(t, b, page) {
 				t.Error(w)
 			}
@@ -243,6 +244,7 @@ func TestBrokenPagesInABrowser(t *testing.T) {
 		{"two of a name", head + `<p id="x">one</p><p id="x">two</p>`, "anchor: two places are called x"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			wrong := inspect(t, b, []byte(tc.page))
 			if tc.want == "" && len(wrong) > 0 {
 				t.Errorf("wrong with a sound page: %q", wrong)

@@ -21,6 +21,7 @@
     return false;
   };
   for (const e of document.body.querySelectorAll('*')) {
+    if (e.ownerSVGElement) continue; // the drawing's own box is what counts
     const r = e.getBoundingClientRect();
     if (shown(e) && r.width && (r.right > root.clientWidth + 0.5 || r.left < -0.5) && !boxed(e)) wrong.add(`width: ${called(e)} sticks out`);
   }
