@@ -262,7 +262,7 @@ static void count_fetch(struct qemu_plugin_tb *tb, uint64_t page, uint64_t instr
 {
 	void *u = pack(page, instructions);
 
-	if (api.version == 1) {
+	if (!window_runs()) {
 		qemu_plugin_register_vcpu_tb_exec_cb(tb, window_block, CB_NO_REGS, u);
 		return;
 	}
@@ -426,8 +426,13 @@ PUBLIC int qemu_plugin_install(plugin_id id, const struct qemu_info *info, int a
 
 	self = id;
 	decode = x86 ? decode_x86_64 : decode_s390x;
-	window_init(&api, info->system.max_vcpus, retranslate);
-	if (api.version > 1) {
+	/*
+	 * A comparison in every block pays where few enough leave the page of the last
+	 * one. On s390x so many do that calling from each is faster: 1.05 to 1.1 times
+	 * the time without a trace, against 1.15 to 1.2. On x86_64 it is slower.
+	 */
+	window_init(&api, info->system.max_vcpus, api.version > 1 && x86, retranslate);
+	if (window_runs()) {
 		run_page = (struct u64_entry){ window_runs(), offsetof(struct run, page) };
 		run_instructions = (struct u64_entry){ window_runs(), offsetof(struct run, instructions) };
 	}

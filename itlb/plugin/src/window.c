@@ -23,13 +23,13 @@ enum { CODE_LAP = 0 };
  * as to note it, and is faster for many at once.
  */
 union note {
-	void *block;	/* version 1: a block that was entered */
-	struct run run; /* version 4: a run that ended */
+	void *block;	/* where every block calls: one that was entered */
+	struct run run; /* where pages do: a run that ended */
 };
 
 struct vcpu {
 	union note *next, *full; /* in log */
-	struct run *run; /* in the scoreboard, while the state is INSIDE */
+	struct run *run; /* run_of(), while the state is INSIDE */
 	union note log[LOG_ENTRIES];
 	uint8_t chunk[CHUNK_BYTES];
 	size_t used;
@@ -40,8 +40,8 @@ struct vcpu {
 static const struct qemu_api *api;
 static struct vcpu *vcpus;
 static unsigned int max_vcpus, n_vcpus;
-static struct run *own_runs; /* version 1 has no scoreboards */
-static struct qemu_plugin_scoreboard *runs;
+static struct run *own_runs; /* where every block calls */
+static struct qemu_plugin_scoreboard *runs; /* where pages do */
 static uint64_t repeated; /* how often, and times the number of which page */
 static uint64_t repeated_pages[REPEATED_PAGES];
 static unsigned int n_repeated_pages;
@@ -52,7 +52,7 @@ static uint32_t number;	    /* of the window, from 1 */
 static unsigned int ender;  /* the vCPU whose end mark made the state CLOSING */
 static pthread_mutex_t file_lock = PTHREAD_MUTEX_INITIALIZER;
 
-void window_init(const struct qemu_api *a, unsigned int count, void (*cb)(void))
+void window_init(const struct qemu_api *a, unsigned int count, bool conditional, void (*cb)(void))
 {
 	api = a;
 	max_vcpus = count;
@@ -65,7 +65,7 @@ void window_init(const struct qemu_api *a, unsigned int count, void (*cb)(void))
 		vcpus[i].next = vcpus[i].log;
 		vcpus[i].full = vcpus[i].log + LOG_ENTRIES;
 	}
-	if (api->version > 1)
+	if (conditional)
 		runs = api->scoreboard_new(sizeof(struct run));
 }
 
@@ -181,7 +181,7 @@ static void put_code(unsigned int i, unsigned int code)
 	v->chunk[v->used++] = (uint8_t)(code << 1 | 1);
 }
 
-/* Version 1: a block was entered. */
+/* Every block calls: one was entered. */
 static void continue_run(unsigned int vcpu, uint64_t page, uint64_t instructions)
 {
 	struct run *r = &own_runs[vcpu];
@@ -204,7 +204,7 @@ static __attribute__((noinline)) void drain(unsigned int vcpu)
 	if (!recording(vcpu))
 		return;
 	for (const union note *n = v->log; n < end; n++) {
-		if (api->version == 1)
+		if (!runs)
 			continue_run(vcpu, packed_high(n->block), packed_low(n->block));
 		else
 			put_fetch(vcpu, n->run.page, n->run.instructions);
@@ -251,7 +251,7 @@ static __attribute__((noinline)) void drain_repeated(unsigned int vcpu)
 	continue_run(vcpu, repeated_pages[which / times], times);
 }
 
-/* Version 1: every block calls. */
+/* Every block calls. */
 void window_block(unsigned int vcpu, void *u)
 {
 	if (__builtin_expect(repeated, 0))
@@ -260,7 +260,7 @@ void window_block(unsigned int vcpu, void *u)
 	drain_full(vcpu);
 }
 
-/* Version 4: a block calls if it isn't on the run's page, and counts by itself. */
+/* Pages call: a block does if it isn't on the run's page, and counts by itself. */
 void window_page(unsigned int vcpu, void *u)
 {
 	struct vcpu *v = &vcpus[vcpu];

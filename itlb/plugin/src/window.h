@@ -51,8 +51,12 @@ static inline uint64_t packed_low(const void *p)
 	return (uintptr_t)p & ((1u << COUNT_BITS) - 1);
 }
 
-/* retranslate is called when blocks shall begin to call here, or cease to. */
-void window_init(const struct qemu_api *, unsigned int max_vcpus, void (*retranslate)(void));
+/*
+ * With conditional (version 4) blocks call window_page, and only from a page other
+ * than the run's; else each calls window_block. retranslate is called when blocks
+ * shall begin to call, or cease to.
+ */
+void window_init(const struct qemu_api *, unsigned int max_vcpus, bool conditional, void (*retranslate)(void));
 /* A vCPU exists; QEMU tells of each before it executes anything. */
 void window_vcpu(unsigned int vcpu);
 /*
@@ -60,7 +64,7 @@ void window_vcpu(unsigned int vcpu);
  * counts itself, and what it adds there each time; NULL if it must call instead.
  */
 uint64_t *window_repeated(uint64_t page, uint64_t *add);
-/* The scoreboard that holds the runs; NULL in version 1. */
+/* The scoreboard that holds the runs; NULL if every block calls. */
 struct qemu_plugin_scoreboard *window_runs(void);
 
 /* From instrumented blocks. */
