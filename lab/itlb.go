@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -18,6 +19,7 @@ import (
 
 	"packtest/guest/wire"
 	"packtest/internal/fault"
+	"packtest/internal/proc"
 	"packtest/itlb"
 	"packtest/itlb/plugin"
 	"packtest/itlb/trace"
@@ -45,17 +47,29 @@ func (r *run) prepareTraces(ctx context.Context) error {
 		case r.plan.Scenarios[at].Asked || len(r.plan.Scenarios) == 1 || wasTraced(r.rec, arch):
 			return err
 		}
-		if err := r.leaveOutTraces(arch, err.Error()); err != nil {
+		r.note("%s on %s is left out: %v", tracedScenario, arch, err)
+		if err := r.leaveOutTraces(arch, inBrief(err)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// inBrief is an error in one line, of a command that failed what it complained of and
+// not how it was called.
+func inBrief(err error) string {
+	text := err.Error()
+	if ee := (*proc.ExitError)(nil); errors.As(err, &ee) {
+		said := strings.Split(strings.TrimSpace(string(ee.Result.Stderr)), "\n")
+		at := max(0, slices.IndexFunc(said, func(l string) bool { return strings.Contains(l, "error: ") }))
+		text = strings.Replace(text, ee.Error(), cmp.Or(said[at], ee.State), 1)
+	}
+	return strings.Join(strings.Fields(text), " ")
+}
+
 // leaveOutTraces writes down that nothing can be traced on arch, and with it
 // everything that is not measured for that.
 func (r *run) leaveOutTraces(arch, why string) error {
-	r.note("%s on %s is left out: %s", tracedScenario, arch, why)
 	return r.update(func(rec *results.Record) {
 		for i := range rec.Planned {
 			p := &rec.Planned[i]

@@ -311,12 +311,17 @@ func TestPrepareTraces(t *testing.T) {
 		gcc       string // "" is the installed one
 		change    func(*run)
 		leftOut   []string
+		why       string
 		err       string
 	}{
 		{name: "it works", x86: takes, s390: takes},
-		{name: "QEMU without plugins", x86: takes, s390: refuses, leftOut: []string{"s390x"}},
+		{name: "QEMU without plugins", x86: takes, s390: refuses, leftOut: []string{"s390x"},
+			why: "load the iTLB plugin: qemu-system-s390x takes no plugins, or not this one: no plugins in this build"},
+		{name: "QEMU that says nothing", x86: takes, s390: "exit 3", leftOut: []string{"s390x"},
+			why: "load the iTLB plugin: qemu-system-s390x takes no plugins, or not this one: exit status 3"},
 		{name: "neither QEMU has any", x86: refuses, s390: refuses, leftOut: []string{"x86_64", "s390x"}},
-		{name: "no compiler that works", x86: takes, s390: takes, gcc: "echo no headers >&2; exit 1", leftOut: []string{"x86_64", "s390x"}},
+		{name: "no compiler that works", x86: takes, s390: takes, gcc: "case $1 in -*version|-dumpmachine) exit;; esac; echo a.c: in f: >&2; echo a.c:1: fatal error: no headers >&2; echo ended. >&2; exit 1",
+			leftOut: []string{"x86_64", "s390x"}, why: "build the iTLB plugin: a.c:1: fatal error: no headers"},
 		{name: "asked for", x86: takes, s390: refuses, change: func(r *run) {
 			if err := r.plan.Keep(nil, nil, []string{"load", "itlb"}); err != nil {
 				t.Fatal(err)
@@ -389,6 +394,9 @@ func TestPrepareTraces(t *testing.T) {
 					}
 				}
 				for _, p := range r.rec.Planned {
+					if p.LeftOut != "" && tc.why != "" && p.LeftOut != tc.why {
+						t.Errorf("%s: because %q, want %q", arch, p.LeftOut, tc.why)
+					}
 					if got := p.LeftOut != ""; p.Arch == arch && got != (out && p.Scenario == "itlb") {
 						t.Errorf("%s: %s of %s is left out: %v", arch, p.Scenario, p.Variant, got)
 					}
