@@ -184,10 +184,7 @@ func LeftOut(rec *results.Record) []string {
 func undelivered(rec *results.Record, p results.Planned) []string {
 	from := Source(rec, p.Arch, p.Variant)
 	least := map[string]int{}
-	for k, v := range values(rec, p.Variant) {
-		if k.arch != p.Arch || k.scenario != p.Scenario {
-			continue
-		}
+	for k, v := range values(rec, p.Variant, p.Arch, p.Scenario) {
 		if n, ok := least[k.metric]; !ok || len(v.values) < n {
 			least[k.metric] = len(v.values)
 		}

@@ -126,17 +126,26 @@ type side struct {
 	values []float64
 }
 
-// values gathers a variant's samples. A variant that was not booted because its
-// image is another's, byte for byte, has that one's values.
-func values(rec *results.Record, variant string) map[key]side {
+// values gathers a variant's samples, of one architecture and scenario if they
+// are named. A variant that was not booted because its image is another's, byte
+// for byte, has that one's values.
+func values(rec *results.Record, variant, arch, scenario string) map[key]side {
 	m := map[key]side{}
-	for _, s := range rec.Samples {
-		if s.Variant != Source(rec, s.Arch, variant) {
+	from := map[string]string{} // by architecture; there are thousands of samples
+	for i := range rec.Samples {
+		s := &rec.Samples[i]
+		if arch != "" && s.Arch != arch || scenario != "" && s.Scenario != scenario {
+			continue
+		}
+		if _, ok := from[s.Arch]; !ok {
+			from[s.Arch] = Source(rec, s.Arch, variant)
+		}
+		if s.Variant != from[s.Arch] {
 			continue
 		}
 		k := key{s.Arch, s.Scenario, s.Metric, metric.LabelString(s.Labels)}
 		v := m[k]
-		v.sample = s
+		v.sample = *s
 		for _, x := range s.Values {
 			if !math.IsNaN(x) && !math.IsInf(x, 0) {
 				v.values = append(v.values, x)
@@ -150,7 +159,7 @@ func values(rec *results.Record, variant string) map[key]side {
 // Between sets one variant against another. An empty base gives head's values
 // alone, every one of them with the verdict Missing.
 func Between(rec *results.Record, base, head string) Comparison {
-	b, h := values(rec, base), values(rec, head)
+	b, h := values(rec, base, "", ""), values(rec, head, "", "")
 	keys := map[key]results.Sample{}
 	for k, v := range b {
 		keys[k] = v.sample

@@ -3,7 +3,6 @@
 package compare
 
 import (
-	"sort"
 	"strconv"
 
 	"packtest/metric"
@@ -13,21 +12,17 @@ import (
 // names, whose value differs; numbers by their value, so that 512 comes
 // before 1024.
 func LessLabels(a, b map[string]string) bool {
-	names := make([]string, 0, len(a)+len(b))
-	for k := range a {
-		names = append(names, k)
-	}
-	for k := range b {
-		if _, ok := a[k]; !ok {
-			names = append(names, k)
+	// The first name whose values differ decides.
+	first, differ := "", false
+	for _, labels := range []map[string]string{a, b} {
+		for k := range labels {
+			if a[k] != b[k] && (!differ || k < first) {
+				first, differ = k, true
+			}
 		}
 	}
-	sort.Strings(names)
-	for _, k := range names {
-		x, y := a[k], b[k]
-		if x == y {
-			continue
-		}
+	if differ {
+		x, y := a[first], b[first]
 		nx, errX := strconv.ParseFloat(x, 64)
 		ny, errY := strconv.ParseFloat(y, 64)
 		if errX == nil && errY == nil && nx != ny {

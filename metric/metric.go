@@ -85,6 +85,9 @@ func New(name string, labels map[string]string, values ...float64) Sample {
 
 // LabelString returns labels as "a=1 b=2", sorted by name, or "".
 func LabelString(labels map[string]string) string {
+	if len(labels) == 0 {
+		return ""
+	}
 	keys := make([]string, 0, len(labels))
 	for k := range labels {
 		keys = append(keys, k)
