@@ -172,3 +172,39 @@ func TestNothingDoneOnOne(t *testing.T) {
 	twin.Samples = slices.DeleteFunc(twin.Samples, func(s results.Sample) bool { return s.Arch == "s390x" && s.Variant == "pack" })
 	wantVerdict(t, twin, results.Pass, "")
 }
+
+// Whatever single thing a record lacks, it is not good any more.
+func TestNothingCanBeMissing(t *testing.T) {
+	whole := wholeRecord()
+	var lists []func(*results.Record)
+	var names []string
+	add := func(name string, take func(*results.Record)) { names, lists = append(names, name), append(lists, take) }
+	for i, b := range whole.Boots {
+		at := fmt.Sprintf("boot %d of %s on %s", b.Number, b.Variant, b.Arch)
+		add(at, func(r *results.Record) { r.Boots = slices.Delete(r.Boots, i, i+1) })
+		add("the ending of "+at, func(r *results.Record) { r.Boots[i].Ending = "" })
+		for n, s := range b.Scenarios {
+			add(s+" in "+at, func(r *results.Record) { r.Boots[i].Scenarios = slices.Delete(slices.Clone(b.Scenarios), n, n+1) })
+		}
+	}
+	for i, c := range whole.Cells {
+		add("kernel "+c.Variant+" for "+c.Arch, func(r *results.Record) { r.Cells = slices.Delete(r.Cells, i, i+1) })
+		add("image of "+c.Variant+" for "+c.Arch, func(r *results.Record) { r.Cells[i].Image = "" })
+	}
+	for i, s := range whole.Samples {
+		at := fmt.Sprintf("%s of %s of %s on %s", s.Metric, s.Scenario, s.Variant, s.Arch)
+		add(at, func(r *results.Record) { r.Samples = slices.Delete(r.Samples, i, i+1) })
+		add("a value of "+at, func(r *results.Record) { r.Samples[i].Values = r.Samples[i].Values[1:] })
+		add("the scenario of "+at, func(r *results.Record) { r.Samples[i].Scenario = "other" })
+	}
+	if len(lists) < 300 {
+		t.Fatalf("%d things", len(lists))
+	}
+	for i, take := range lists {
+		rec := wholeRecord()
+		take(rec)
+		if v, why := Judge(rec); ExitCode(v) == 0 {
+			t.Errorf("without %s: %s: %s", names[i], v, why)
+		}
+	}
+}
