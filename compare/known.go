@@ -2,36 +2,22 @@
 
 package compare
 
-import "packtest/results"
+import (
+	"packtest/guest/wire"
+	"packtest/results"
+)
 
 // Known are findings that others are held against, such as the baseline's. The
 // zero value knows none.
-type Known struct{ made map[results.Fault]extent }
-
-// extent is how much of one fault is known.
-type extent struct {
-	cases int             // the most in any finding
-	lines map[string]bool // what the cases were about
-	cut   bool            // there were cases that the evidence does not list
-}
-
-// cutLine is the shape of the line that stands for cases that are not listed.
-const cutLine = "and # more"
+type Known struct{ made map[results.Fault]wire.Extent }
 
 // Add makes a finding known.
 func (k *Known) Add(f results.Finding) {
 	if k.made == nil {
-		k.made = map[results.Fault]extent{}
+		k.made = map[results.Fault]wire.Extent{}
 	}
-	e, ok := k.made[f.Fault()]
-	if !ok {
-		e.lines = map[string]bool{}
-	}
-	e.cases = max(e.cases, f.Cases)
-	for _, line := range results.Shapes(f.Evidence) {
-		e.lines[line] = true
-		e.cut = e.cut || line == cutLine
-	}
+	e := k.made[f.Fault()]
+	e.Add(f.Evidence, f.Cases)
 	k.made[f.Fault()] = e
 }
 
@@ -41,18 +27,7 @@ func (k *Known) Add(f results.Finding) {
 // hundred of either.
 func (k Known) Has(f results.Finding) bool {
 	e, ok := k.made[f.Fault()]
-	if !ok || f.Cases == 0 {
-		return ok
-	}
-	if farMore(e.cases, f.Cases) {
-		return false
-	}
-	for _, line := range results.Shapes(f.Evidence) {
-		if !e.lines[line] && !e.cut && line != cutLine {
-			return false
-		}
-	}
-	return true
+	return ok && (f.Cases == 0 || !farMore(e.Cases, f.Cases) && e.Covers(f.Evidence))
 }
 
 // like tells whether the same fault is known, however much there is of it.
@@ -61,6 +36,7 @@ func (k Known) like(f results.Finding) bool {
 	return ok
 }
 
-// farMore tells whether the cases are so many more that it is not by chance:
-// from boot to boot it may be one program or the next that trouble shows on.
-func farMore(was, is int) bool { return is > 2*was && is >= was+5 }
+// farMore tells whether the cases are so many more that it is not by chance: from
+// boot to boot it may be one program or the next that trouble shows on, and a guest
+// tells of more only when it is half as much again.
+func farMore(was, is int) bool { return is > 3*was && is >= was+5 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"packtest/guest/wire"
 	"packtest/internal/cache"
 	"packtest/internal/fault"
 	"packtest/metric"
@@ -46,7 +47,7 @@ func (r *run) outcomeOf(b *boot, m vm.Machine, vo *vm.Outcome, tr *transcript, s
 	for _, f := range tr.findings {
 		// A failed case of the kernel's own suite has its name in the title,
 		// and how long it took in the evidence. Cases are told apart one by one.
-		fingerprint := cache.Key(results.Shapes(f.what.Evidence)...)[:12]
+		fingerprint := cache.Key(wire.Shapes(f.what.Evidence)...)[:12]
 		if f.what.Kind == "test-bpf" || f.what.Cases > 0 {
 			fingerprint = ""
 		}
@@ -55,7 +56,7 @@ func (r *run) outcomeOf(b *boot, m vm.Machine, vo *vm.Outcome, tr *transcript, s
 	}
 	for _, name := range b.names() {
 		if why, ok := tr.failed[name]; ok {
-			o.find(b, vo.Elapsed, name, results.ScenarioFailed, "the scenario could not be carried out", why, cache.Key(results.Shapes(why)...)[:12])
+			o.find(b, vo.Elapsed, name, results.ScenarioFailed, "the scenario could not be carried out", why, cache.Key(wire.Shapes(why)...)[:12])
 		}
 	}
 	fatal := false

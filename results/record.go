@@ -7,9 +7,6 @@
 package results
 
 import (
-	"regexp"
-	"slices"
-	"strings"
 	"time"
 
 	"packtest/guest/wire"
@@ -287,15 +284,4 @@ type Fault struct{ Arch, Scenario, Kind, Title, Fingerprint string }
 // Fault returns what the finding is about, without the variant and the boot.
 func (f Finding) Fault() Fault {
 	return Fault{f.Arch, f.Scenario, f.Kind, f.Title, f.Fingerprint}
-}
-
-// varying is what differs between two boots that show the same trouble: where
-// things lay, what bytes were there, and how many there were.
-var varying = regexp.MustCompile(`0x[0-9a-f]+|[0-9a-f]{8,}|\b[0-9a-f]{2}( [0-9a-f]{2})*\b|[0-9]+`)
-
-// Shapes returns evidence's lines without what varies, each once and sorted.
-func Shapes(evidence string) []string {
-	lines := strings.Split(varying.ReplaceAllString(evidence, "#"), "\n")
-	slices.Sort(lines)
-	return slices.Compact(lines)
 }

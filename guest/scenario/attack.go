@@ -228,7 +228,7 @@ func (w *watch) await(ctx context.Context, want int64, told string, read func() 
 	var l least
 	_, err := w.env.awaitFreed(ctx, settleLimit, time.Second, func() (_ progress, err error) {
 		now, err = read()
-		return l.progress(now == want || w.told[told] > 0, now), err
+		return l.progress(now == want || w.wasTold(told), now), err
 	})
 	return now, err
 }

@@ -37,7 +37,7 @@ func (*heard) Window(wire.Window)          {}
 
 func TestWatchTellsOnce(t *testing.T) {
 	h := &heard{}
-	w := &watch{env: &Env{Report: h}, told: map[string]int{}}
+	w := &watch{env: &Env{Report: h}, told: map[string]wire.Extent{}}
 	a, b := wire.Finding{Kind: "leak", Title: "a"}, wire.Finding{Kind: "leak", Title: "b"}
 	if !w.news([]wire.Finding{a}) {
 		t.Error("a finding is no news")
@@ -56,14 +56,14 @@ func TestWatchTellsGrowth(t *testing.T) {
 		name       string
 		seen, told []int
 	}{
-		{"once and again", []int{1, 1, 2}, []int{1}},
+		{"once and again", []int{2, 1, 2, 3}, []int{2}},
 		{"a page, and then a pack", []int{1, 512, 513}, []int{1, 512}},
-		{"page by page", []int{1, 2, 3, 4, 5, 6, 7, 8}, []int{1, 3, 7}},
-		{"less, and as much again", []int{9, 3, 9, 18, 19}, []int{9, 19}},
+		{"page by page", []int{1, 2, 3, 4, 5, 6, 7, 8}, []int{1, 2, 4, 7}},
+		{"less, and as much again", []int{9, 3, 9, 13, 14}, []int{9, 14}},
 		{"nothing that is counted", []int{0, 0}, []int{0}},
 	} {
 		h := &heard{}
-		w := &watch{env: &Env{Report: h}, told: map[string]int{}}
+		w := &watch{env: &Env{Report: h}, told: map[string]wire.Extent{}}
 		for _, n := range tc.seen {
 			w.report([]wire.Finding{{Kind: "permissions", Title: "a", Cases: n}})
 		}
@@ -74,6 +74,18 @@ func TestWatchTellsGrowth(t *testing.T) {
 		if !slices.Equal(told, tc.told) {
 			t.Errorf("%s: told %v, want %v", tc.name, told, tc.told)
 		}
+	}
+}
+
+// Of one title, what is about something else is told as well.
+func TestWatchTellsOthers(t *testing.T) {
+	h := &heard{}
+	w := &watch{env: &Env{Report: h}, told: map[string]wire.Extent{}}
+	for _, name := range []string{"SUnreclaim", "slab kmalloc-64", "SUnreclaim", "slab kmalloc-128", "slab kmalloc-64"} {
+		w.report(oracle.Leaks(map[string][]int64{name: {0, 10, 20, 30, 40}}, 1, "round"))
+	}
+	if len(h.findings) != 3 {
+		t.Errorf("%d findings: %+v", len(h.findings), h.findings)
 	}
 }
 

@@ -347,7 +347,7 @@ const (
 // long as settle would, and returns them.
 func (f *faultAttack) await(ctx context.Context, wanted func(steadyState) bool) (steadyState, error) {
 	limit := settleLimit
-	if f.watch.told[leftPrograms]+f.watch.told[leftCharge] > 0 {
+	if f.watch.wasTold(leftPrograms) || f.watch.wasTold(leftCharge) {
 		// It may be lost for good.
 		limit = settleAgain
 	}

@@ -33,15 +33,15 @@ type watch struct {
 	// patched are programs whose code changes with what they call.
 	patched map[uint32]bool
 	moments []oracle.Mapped
-	// told are the titles of the findings that were reported, and of how many cases:
-	// one of each is enough, until there is far more of it.
-	told  map[string]int
+	// told is how much was reported, by the title of the findings: one of each is
+	// enough, until there is more of it.
+	told  map[string]wire.Extent
 	looks int
 }
 
 func newWatch(ctx context.Context, env *Env) (_ *watch, err error) {
 	w := &watch{env: env, before: map[uint64]oracle.Span{}, code: map[oracle.Function]oracle.Span{},
-		patched: map[uint32]bool{}, told: map[string]int{}}
+		patched: map[uint32]bool{}, told: map[string]wire.Extent{}}
 	if w.text, err = oracle.TextOf(env.Arch); err != nil {
 		return nil, err
 	}
@@ -82,20 +82,28 @@ func newWatch(ctx context.Context, env *Env) (_ *watch, err error) {
 
 func (w *watch) close() error { return errors.Join(w.core.Close(), w.tables.Close()) }
 
-// report reports findings, each title once, and again when there is more than
-// twice as much of it: what another kernel shows as well may hide what it doesn't.
+// report reports findings, each title once, and again where cases are counted and
+// there are half as many again, or some about something else: what another kernel
+// shows as well may hide what it doesn't.
 func (w *watch) report(list []wire.Finding) {
 	for _, f := range list {
 		if w.isNew(f) {
-			w.told[f.Title] = max(f.Cases, 1)
+			told := w.told[f.Title]
+			told.Add(f.Evidence, f.Cases)
+			w.told[f.Title] = told
 			w.env.Report.Finding(f)
 		}
 	}
 }
 
 func (w *watch) isNew(f wire.Finding) bool {
-	told := w.told[f.Title]
-	return told == 0 || f.Cases > 2*told
+	told, ok := w.told[f.Title]
+	return !ok || f.Cases > 0 && (f.Cases > told.Cases+told.Cases/2 || !told.Covers(f.Evidence))
+}
+
+func (w *watch) wasTold(title string) bool {
+	_, ok := w.told[title]
+	return ok
 }
 
 // news says whether any finding is one that was not reported.
