@@ -36,6 +36,8 @@ func TestInstructions(t *testing.T) {
 	jump.Offset = 9
 	call := asm.Instruction{OpCode: asm.OpCode(asm.JumpClass).SetJumpOp(asm.Call), Src: asm.PseudoCall, Constant: 1234}
 	add(JumpGT(R4, -3, 9), jump)
+	always := asm.Instruction{OpCode: asm.OpCode(asm.JumpClass).SetJumpOp(asm.Ja), Offset: -2}
+	add(Jump(-2), always)
 	add(CallFunction(1234), call)
 	add(Call(TailCall), asm.FnTailCall.Call())
 	add(Exit(), asm.Return())
@@ -67,6 +69,9 @@ func TestSizes(t *testing.T) {
 	for name, tc := range map[string]struct{ got, want uintptr }{
 		"bpf_prog_info":          {unsafe.Sizeof(progInfo{}), 128},
 		"jited_ksyms":            {unsafe.Offsetof(progInfo{}.jitedKsyms), 112},
+		"jited_line_info":        {unsafe.Offsetof(progInfoLines{}.jitedLines), 160},
+		"nr_jited_line_info":     {unsafe.Offsetof(progInfoLines{}.nrJitedLines), 168},
+		"jited_line_info_rec_sz": {unsafe.Offsetof(progInfoLines{}.jitedLineBytes), 176},
 		"attr of prog_load":      {unsafe.Sizeof(loadAttr{}), 64},
 		"prog_name":              {unsafe.Offsetof(loadAttr{}.name), 48},
 		"attr of prog_test_run":  {unsafe.Sizeof(testRunAttr{}), 80},

@@ -40,6 +40,50 @@ type progInfo struct {
 	jitedKsyms, jitedFuncLens unsafe.Pointer
 }
 
+// progInfoLines is struct bpf_prog_info as far as it tells of source lines.
+type progInfoLines struct {
+	progInfo
+	btfID, funcBytes        uint32
+	funcs                   unsafe.Pointer
+	nrFuncs, nrLines        uint32
+	lines, jitedLines       unsafe.Pointer
+	nrJitedLines, lineBytes uint32
+	jitedLineBytes, nrTags  uint32
+	_                       uint64
+}
+
+// ProgramLines is BPF_OBJ_GET_INFO_BY_FD for where the code of a program's source
+// lines begins, in the order in which they were given with it; none if none were. It
+// returns ErrHidden if the kernel doesn't tell.
+func ProgramLines(fd int) ([]uint64, error) {
+	const most = 256
+	addrs := make([]uint64, most)
+	raw := progInfoLines{nrJitedLines: most, jitedLines: unsafe.Pointer(unsafe.SliceData(addrs)), jitedLineBytes: 8}
+	if err := infoByFD(fd, unsafe.Pointer(&raw), unsafe.Sizeof(raw)); err != nil {
+		return nil, err
+	}
+	n := int(raw.nrJitedLines)
+	switch {
+	case n > most:
+		return nil, fmt.Errorf("info of program: it has code of %d lines, more than %d", n, most)
+	case n > 0 && raw.jitedLines == nil:
+		return nil, fmt.Errorf("program %d: %w", raw.id, ErrHidden)
+	}
+	return addrs[:n], nil
+}
+
+// infoByFD fills the structure at info.
+func infoByFD(fd int, info unsafe.Pointer, size uintptr) error {
+	attr := struct {
+		fd, size uint32
+		info     unsafe.Pointer
+	}{uint32(fd), uint32(size), info}
+	if _, err := call(cmdInfoByFD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); err != nil {
+		return fmt.Errorf("info of program: %w", err)
+	}
+	return nil
+}
+
 // ErrHidden says that the kernel keeps the addresses of JIT code to itself.
 var ErrHidden = errors.New("the kernel hides where the program's code is (kernel.kptr_restrict and net.core.bpf_jit_harden must be 0)")
 
@@ -58,13 +102,8 @@ func ProgramInfo(fd int) (Info, error) {
 			nrJitedKsyms: uint32(room), jitedKsyms: unsafe.Pointer(unsafe.SliceData(addrs)),
 			nrFuncLens: uint32(room), jitedFuncLens: unsafe.Pointer(unsafe.SliceData(lens)),
 		}
-		attr := struct {
-			fd, size uint32
-			info     unsafe.Pointer
-		}{uint32(fd), uint32(unsafe.Sizeof(raw)), unsafe.Pointer(&raw)}
-		_, err := call(cmdInfoByFD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
-		if err != nil {
-			return Info{}, fmt.Errorf("info of program: %w", err)
+		if err := infoByFD(fd, unsafe.Pointer(&raw), unsafe.Sizeof(raw)); err != nil {
+			return Info{}, err
 		}
 		if n := int(raw.nrJitedKsyms); n > room {
 			room = n

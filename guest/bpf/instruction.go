@@ -73,6 +73,7 @@ const (
 	fromReg    = 0x08
 
 	opWide = classLD | uint8(DWord)
+	opJump = classJump
 	opJGT  = classJump | 0x20
 	opCall = classJump | 0x80
 	opExit = classJump | 0x90
@@ -144,6 +145,9 @@ func LoadFunction(dst Register, skip int32) Instruction {
 func JumpGT(dst Register, v int32, skip int16) Instruction {
 	return Instruction{Opcode: opJGT, Dst: dst, Offset: skip, Constant: int64(v)}
 }
+
+// Jump goes over the next skip slots.
+func Jump(skip int16) Instruction { return Instruction{Opcode: opJump, Offset: skip} }
 
 // Numbers of the kernel's helpers.
 const (

@@ -82,6 +82,8 @@ func LoadTyped(t Type, name string, code []byte, typed Typed) (int, error) {
 			records = binary.NativeEndian.AppendUint32(records, uint32(f.Start))
 			records = binary.NativeEndian.AppendUint32(records, FunctionID(i))
 		}
+		lines := lineRecords(typed.Functions, len(code)/instructionBytes)
+		attr.lineBytes, attr.lines, attr.lineCount = lineRecordBytes, bytesPointer(lines), uint32(len(lines)/lineRecordBytes)
 		attr.btf, attr.recordBytes, attr.records, attr.count = uint32(btf), 8, bytesPointer(records), uint32(len(typed.Functions))
 	}
 	fd, err := call(cmdProgLoad, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
@@ -91,6 +93,31 @@ func LoadTyped(t Type, name string, code []byte, typed Typed) (int, error) {
 	log := verifierLog(&attr.loadAttr, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return -1, &LoadError{fmt.Errorf("load %s program %s: %w%s", t, name, err, log)}
 }
+
+// lineRecordBytes is the size of struct bpf_line_info.
+const lineRecordBytes = 16
+
+// lineRecords tells of a line where each function begins, and of one for its last
+// instruction, which must be another, in the last of count slots or before the next
+// function. They are called what the functions are.
+func lineRecords(functions []TypedFunction, count int) []byte {
+	var b []byte
+	for i, f := range functions {
+		last := count - 1
+		if i+1 < len(functions) {
+			last = functions[i+1].Start - 1
+		}
+		for _, slot := range []int{f.Start, last} {
+			for _, v := range []uint32{uint32(slot), nameOfFunction, nameOfFunction, 1} {
+				b = binary.NativeEndian.AppendUint32(b, v)
+			}
+		}
+	}
+	return b
+}
+
+// nameOfFunction is where the name of all functions stands among the names.
+const nameOfFunction = 5
 
 // Kinds of types (Documentation/bpf/btf.rst).
 const (
@@ -109,8 +136,8 @@ const (
 func loadTypes(functions []TypedFunction) (int, error) {
 	const names = "\x00int\x00f\x00x\x00"
 	const (
-		idInt, nameInt, nameF, nameX = 1, 1, 5, 7
-		signed32                     = 1<<24 | 32
+		idInt, nameInt, nameX = 1, 1, 7
+		signed32              = 1<<24 | 32
 	)
 	types := []uint32{nameInt, kindInt << 24, 4, signed32}
 	for i, f := range functions {
@@ -122,7 +149,7 @@ func loadTypes(functions []TypedFunction) (int, error) {
 		if f.Global {
 			linkage = 1
 		}
-		types = append(types, nameF, kindFunc<<24|linkage, FunctionID(i)-1)
+		types = append(types, nameOfFunction, kindFunc<<24|linkage, FunctionID(i)-1)
 	}
 	b := binary.NativeEndian.AppendUint16(nil, btfMagic)
 	b = append(b, 1, 0)

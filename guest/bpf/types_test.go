@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"unsafe"
@@ -171,5 +172,16 @@ func TestTypedLoad(t *testing.T) {
 	functions[1].Start = 2
 	if _, err := LoadTyped(SchedCLS, "typed", code, Typed{Functions: functions}); err == nil || !strings.Contains(err.Error(), "\n") {
 		t.Errorf("a function in the wrong place: %v", err)
+	}
+}
+
+func TestLineRecords(t *testing.T) {
+	b := lineRecords([]TypedFunction{{}, {Start: 3}, {Start: 7}}, 12)
+	var got []uint32
+	for at := 0; at < len(b); at += lineRecordBytes {
+		got = append(got, binary.NativeEndian.Uint32(b[at:]))
+	}
+	if want := []uint32{0, 2, 3, 6, 7, 11}; !slices.Equal(got, want) {
+		t.Errorf("lines are of slots %d, want %d", got, want)
 	}
 }

@@ -86,6 +86,27 @@ func Overlaps(images []Image) []wire.Finding {
 	return finding("overlap", "programs' code overlaps", cases)
 }
 
+// alignment is at what multiples of bytes functions begin at least. On s390x code
+// reads the constants behind it with instructions that demand it (LGRL); an emulator
+// may not mind.
+func alignment(arch string) uint64 {
+	if arch == "s390x" {
+		return 8
+	}
+	return 1
+}
+
+// Aligned holds if all functions begin where the architecture's JIT needs them to.
+func Aligned(arch string, images []Image) []wire.Finding {
+	var cases []string
+	for _, im := range images {
+		if im.Start%alignment(arch) != 0 {
+			cases = append(cases, im.String())
+		}
+	}
+	return finding("placement", "programs' code is not aligned as the architecture needs it", cases)
+}
+
 // Placed holds if all code lies in vmalloc areas, none in two.
 func Placed(images []Image, areas []probe.Area) []wire.Finding {
 	var cases []string
@@ -153,6 +174,21 @@ func Momentary(cases []string) []wire.Finding {
 	}
 	return list
 }
+
+// NeverBoth holds if at no moment while programs were loaded and freed there was memory
+// that can be both written and executed; addresses are where some was. It is for
+// architectures whose module memory can't be executed as it comes: see ExecutableAsItComes.
+func NeverBoth(addresses []uint64) []wire.Finding {
+	var cases []string
+	for _, a := range addresses {
+		cases = append(cases, fmt.Sprintf("%#x", a))
+	}
+	return finding("permissions", "kernel memory is writable and executable for a moment", cases)
+}
+
+// ExecutableAsItComes says whether module memory on arch can be executed before
+// anybody asked for that. Kernels without packs then write programs to it as it is.
+func ExecutableAsItComes(arch string) bool { return arch == "s390x" }
 
 // lowcore is where s390x keeps what interrupts save and load, from address 0
 // on: it is written by all and holds code that starts further processors.

@@ -61,6 +61,22 @@ func TestOverlaps(t *testing.T) {
 	heard(t, "the same", Overlaps(images(0x1000, 0x1040, 0x1000, 0x1040)), "overlaps")
 }
 
+func TestAligned(t *testing.T) {
+	heard(t, "constants where they can be read", Aligned("s390x", images(0x1008, 0x1080, 0x2010, 0x2080)))
+	heard(t, "constants between", Aligned("s390x", images(0x1008, 0x1080, 0x200c, 0x2080)), "not aligned|program 2 (xdp) 0x200c-0x2080")
+	heard(t, "an architecture that doesn't mind", Aligned("x86_64", images(0x1009, 0x1080)))
+}
+
+func TestNeverBoth(t *testing.T) {
+	heard(t, "never", NeverBoth(nil))
+	heard(t, "once", NeverBoth([]uint64{0xffffffffa0000000}), "for a moment|0xffffffffa0000000")
+	for arch, want := range map[string]bool{"x86_64": false, "s390x": true} {
+		if got := ExecutableAsItComes(arch); got != want {
+			t.Errorf("module memory of %s can be executed as it comes: %v", arch, got)
+		}
+	}
+}
+
 func TestPlaced(t *testing.T) {
 	areas := []probe.Area{{Start: 0x1000, End: 0x3000, Pages: 1}, {Start: 0x4000, End: 0x6000, Pages: 1, Unpurged: true}}
 	heard(t, "inside", Placed(images(0x1000, 0x2000), areas))

@@ -118,13 +118,17 @@ func (f *Faults) Shortage() error {
 	return f.k.writeString(faultPages+"/task-filter", "Y")
 }
 
-// NoLarge has all allocations fail of pages of 2 MiB, whoever asks for one, until
-// Off is called.
+// largeOrder is what the kernel takes for more pages in a row than anybody may count
+// on, as the logarithm of their number (more than PAGE_ALLOC_COSTLY_ORDER).
+const largeOrder = 4
+
+// NoLarge has all allocations fail of many pages in a row, whoever asks for them, until
+// Off is called: those of 64 KiB, and larger ones up to pages of 2 MiB.
 func (f *Faults) NoLarge() error {
 	if err := f.Off(); err != nil {
 		return err
 	}
-	return errors.Join(f.k.writeString(faultPages+"/min-order", "9"), f.always(faultPages, 0, endless))
+	return errors.Join(f.k.writeString(faultPages+"/min-order", strconv.Itoa(largeOrder)), f.always(faultPages, 0, endless))
 }
 
 // always has the next calls fail of those that the attributes in dir select, when

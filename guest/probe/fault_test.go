@@ -78,7 +78,7 @@ func TestFaults(t *testing.T) {
 	if got := file(faultFunction + "/inject"); got != "!bpf_arch_text_copy" {
 		t.Errorf("inject: %s", got)
 	}
-	check(f.NoLarge(), "Y 94") // the second digit is the one of before
+	check(f.NoLarge(), "Y 44") // the second digit is the one of before
 	if got := file(faultPages + "/probability"); got != "100" {
 		t.Errorf("probability %s", got)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -61,9 +62,12 @@ func ParseSymbols(r io.Reader, keep func(name string) bool) ([]Symbol, error) {
 // ErrHiddenSymbols says that the kernel shows symbols without their addresses.
 var ErrHiddenSymbols = errors.New("addresses of symbols are hidden (kernel.kptr_restrict must be 0)")
 
-// BPFSymbols reads the symbols of JIT code (bpf_jit_kallsyms must be on).
+// BPFSymbols reads the symbols of JIT code: of programs (bpf_jit_kallsyms must be on),
+// and of what leads to them.
 func (k Kernel) BPFSymbols() ([]Symbol, error) {
-	return k.Symbols(func(name string) bool { return strings.HasPrefix(name, "bpf_prog_") })
+	list, err := k.Symbols(func(name string) bool { return strings.HasPrefix(name, "bpf_") })
+	// The kernel's own functions have such names, too.
+	return slices.DeleteFunc(list, func(s Symbol) bool { return s.Module != "bpf" }), err
 }
 
 // Core reads the running kernel's memory through /proc/kcore.
