@@ -38,6 +38,7 @@ func shapeList() []shape {
 		{name: "giant", run: shapeGiant, lack: always},
 		{name: "xdp_dispatcher", run: shapeDispatcher, lack: dispatcherMissing},
 		{name: "readers", run: shapeReaders, lack: always},
+		{name: "beside_others", run: shapeBeside, lack: synchronisationMissing},
 		{name: "classic", run: shapeClassic, lack: always, hidden: true},
 		{name: "exception_table", run: shapeExceptionTable, lack: typesMissing},
 		{name: "fentry", run: shapeTracing, lack: typesMissing},

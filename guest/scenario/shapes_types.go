@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"packtest/guest/bpf"
+	"packtest/guest/oracle"
 	"packtest/guest/scenario/fleet"
 )
 
@@ -49,7 +50,24 @@ func (s *shapesAttack) functioned(p fleet.Program, code []bpf.Instruction, typed
 	s.loads++
 	s.env.Loads++
 	s.set.programs = append(s.set.programs, program{p, fd})
-	return s.set.programs[len(s.set.programs)-1], nil
+	if len(typed.Functions) > 0 {
+		err = s.lines(fd)
+	}
+	return s.set.programs[len(s.set.programs)-1], err
+}
+
+// lines holds what the kernel tells of a program's source lines against its functions.
+func (s *shapesAttack) lines(fd int) error {
+	in, err := bpf.ProgramInfo(fd)
+	if err != nil {
+		return err
+	}
+	lines, err := bpf.ProgramLines(fd)
+	if err != nil {
+		return err
+	}
+	s.watch.report(oracle.Lined(in, lines))
+	return nil
 }
 
 // judge takes the answer to one run.

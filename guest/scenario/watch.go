@@ -166,6 +166,7 @@ func (w *watch) sight() (s sight, err error) {
 	images := oracle.Images(programs)
 	s.always = oracle.Overlaps(images)
 	s.always = append(s.always, oracle.Scattered(images)...)
+	s.always = append(s.always, oracle.Aligned(w.env.Arch, images)...)
 	s.always = append(s.always, oracle.Protected(images, table)...)
 	s.always = append(s.always, oracle.WritableCode(w.env.Arch, table)...)
 	aliases, err := w.aliases(images)
@@ -366,5 +367,28 @@ func (w *watch) names() error {
 		return err
 	}
 	w.report(oracle.Named(oracle.Images(programs), symbols))
+	if w.env.pageTable == 0 {
+		return nil
+	}
+	code := map[uint64][]byte{}
+	for _, s := range symbols {
+		// /proc/kcore has zeros where nothing is mapped.
+		_, err := w.core.Entry(w.env.Arch, w.env.pageTable, s.Address)
+		if errors.Is(err, probe.ErrNotMapped) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		span, err := w.span(s.Address, codeBytes)
+		if err != nil {
+			return err
+		}
+		code[s.Address] = span.Bytes
+	}
+	w.report(oracle.Coded(w.text, symbols, code))
 	return nil
 }
+
+// codeBytes is how much of a function is read to see that it is one.
+const codeBytes = 8
