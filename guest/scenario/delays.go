@@ -32,7 +32,7 @@ var slowable = []string{
 // often by hundreds as by thousands: from what a processor takes to set some bits
 // to what the kernel takes to notice that a grace period is over.
 const (
-	delayOneIn = 8
+	delayOneIn = 4
 	delayMost  = 17
 )
 

@@ -13,6 +13,43 @@ import (
 	"packtest/guest/probe"
 )
 
+// bothWatch looks, again and again, for memory that can be written and executed.
+type bothWatch struct {
+	w     *watch
+	seen  []uint64
+	looks int
+}
+
+// newBothWatch returns nil where such memory is there by design, for moments.
+func (w *watch) newBothWatch() *bothWatch {
+	if oracle.ExecutableAsItComes(w.env.Arch) || w.top == 0 {
+		return nil
+	}
+	return &bothWatch{w: w}
+}
+
+// run looks until ctx ends, or something was seen.
+func (b *bothWatch) run(ctx context.Context) error {
+	// The kernel itself and modules, up to the end of the address space.
+	const start, end = 0xffff_ffff_8000_0000, 0
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for ; ctx.Err() == nil && len(b.seen) == 0; b.looks++ {
+		var err error
+		if b.seen, err = b.w.core.WritableCodeX86(b.w.top, start, end); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// report reports what was seen.
+func (b *bothWatch) report() {
+	if b != nil {
+		b.w.report(oracle.NeverBoth(b.seen))
+	}
+}
+
 // guard reads, again and again, the page-table entries of programs that stay: no
 // kernel may make code writable, not even for a moment, to write to what is
 // beside it.

@@ -48,8 +48,7 @@ func parallel(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error)
 	workers := runtime.NumCPU()
 	p := crowd{a: a, seed: spec.Seed}
 	// Before there is anything else.
-	p.race(ctx, workers)
-	p.fail(p.raceSlowly(ctx, workers))
+	p.fail(p.races(ctx, workers))
 	if err := p.err(); err != nil {
 		env.refused(err)
 		return err
@@ -188,11 +187,35 @@ func (c *crowd) round(ctx context.Context, workers, until int) {
 	c.a.loads += int(c.loads.Swap(0))
 }
 
-// raceTime is how long processors race, in which each loads a few hundred programs.
-const raceTime = 2 * time.Second
+// raceTime is how long processors race, in which each loads a few hundred programs,
+// and raceSteps how often they load and free in step, for no longer than raceLong.
+const (
+	raceTime  = 2 * time.Second
+	raceSteps = 96
+	raceLong  = 4 * time.Second
+)
 
-// raceSteps is how often they load and free in step.
-const raceSteps = 48
+// races has workers race for executable memory, while processors are held up in it,
+// and looks at its permissions meanwhile.
+func (c *crowd) races(ctx context.Context, workers int) (err error) {
+	stop, err := c.a.env.holdUp()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	looking, done := context.WithCancel(ctx)
+	var look sync.WaitGroup
+	b := c.a.watch.newBothWatch()
+	if b != nil {
+		look.Go(func() { c.fail(b.run(looking)) })
+	}
+	c.race(ctx, workers)
+	err = c.raceInStep(ctx, workers)
+	done()
+	look.Wait()
+	b.report()
+	return err
+}
 
 // race has workers load, run and free one to three tiny programs at a time, and
 // every now and then wait for about as long as the kernel takes to free them.
@@ -208,19 +231,18 @@ func (c *crowd) race(ctx context.Context, workers int) {
 	c.wait(done)
 }
 
-// raceSlowly has workers load, run and free a few tiny programs in step, where the
-// functions of executable memory are slow, if they can be made so: the last
-// programs of a pack go at the same moment, and new ones come about then.
-func (c *crowd) raceSlowly(ctx context.Context, workers int) (err error) {
-	if c.a.env.Arch == "s390x" {
-		return nil
+// raceInStep has workers load, run and free a few tiny programs in step: the last
+// programs that there are go at the same moment, and when the kernel has begun to
+// free them new ones come.
+func (c *crowd) raceInStep(ctx context.Context, workers int) (err error) {
+	if c.a.env.Arch != "s390x" {
+		stop, failed := slowDown()
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, stop()) }()
 	}
-	stop, err := slowDown()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	ctx, cancel := context.WithTimeout(ctx, 2*raceTime)
+	ctx, cancel := context.WithTimeout(ctx, raceLong)
 	defer cancel()
 	sets := make([]loaded, workers)
 	step := func(do func(i int) error) {
@@ -234,16 +256,41 @@ func (c *crowd) raceSlowly(ctx context.Context, workers int) (err error) {
 	}
 	r := rand.New(rand.NewPCG(c.seed, 1<<33))
 	for n := 0; n < raceSteps && ctx.Err() == nil && c.err() == nil; n++ {
-		seed, pause := r.Uint64(), r.IntN(int(raceTime/50))
+		seed := r.Uint64()
+		before, err := c.a.reader.charged()
+		if err != nil {
+			return err
+		}
 		step(func(i int) (err error) {
 			own := rand.New(rand.NewPCG(seed, uint64(i)))
-			// When the kernel frees those of the step before.
-			time.Sleep(time.Duration(own.IntN(1 + pause)))
+			// Not all of them at once, and some a little later.
+			if err := c.falls(before); err != nil {
+				return err
+			}
+			time.Sleep(time.Duration(own.IntN(int(raceSoon))))
 			sets[i], err = c.few(own, (workers+i)<<20+4*n)
 			return err
 		})
 		step(func(i int) error { sets[i].close(); return nil })
 		c.a.env.Report.Progress(n, 0, "steps of a race")
+	}
+	return nil
+}
+
+const (
+	// raceSoon is how long after the first program was freed others still are.
+	raceSoon = time.Millisecond
+	// fallsWithin bounds the wait for a first one that is freed.
+	fallsWithin = 100 * time.Millisecond
+)
+
+// falls waits until less is charged for executable memory than before, or nothing.
+func (c *crowd) falls(before int64) error {
+	for deadline := time.Now().Add(fallsWithin); time.Now().Before(deadline); {
+		now, err := c.a.reader.charged()
+		if err != nil || now < before || now <= c.a.before.charged {
+			return err
+		}
 	}
 	return nil
 }
