@@ -72,6 +72,9 @@ func faults(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 		if err := f.sweep(ctx, sites, operations); err != nil {
 			return err
 		}
+		if err := f.lose(ctx, sites, operations); err != nil {
+			return fmt.Errorf("again and again: %w", err)
+		}
 		if err := f.links.close(); err != nil {
 			return err
 		}
@@ -89,20 +92,56 @@ func faults(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 
 // sweep injects faults into all operations at all sites.
 func (f *faultAttack) sweep(ctx context.Context, sites []site, operations []operation) error {
+	// Once without a fault: what is allocated once and kept is there then.
+	for _, op := range operations {
+		if err := f.alone(op, func(*probe.ThreadFaults) error { return f.faultless(op) }); err != nil {
+			return fmt.Errorf("%s: %w", op.name, err)
+		}
+	}
+	before, err := f.steady(ctx)
+	if err != nil {
+		return err
+	}
+	executable, err := f.watch.executable()
+	if err != nil {
+		return err
+	}
+	used, err := f.vmallocUsed(ctx, 0)
+	if err != nil {
+		return err
+	}
 	for _, s := range sites {
 		for _, op := range operations {
 			if s.fresh && !op.fresh {
 				continue
 			}
-			if err := f.inject(ctx, s, op); err != nil {
+			if before, err = f.inject(ctx, s, op, before); err != nil {
 				return fmt.Errorf("%s, %s: %w", s.name, op.name, err)
 			}
+		}
+		if executable, err = f.compareMemory(ctx, executable, used, s.name); err != nil {
+			return err
 		}
 		if err := f.watch.look(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// faultless calls op, and undoes it.
+func (f *faultAttack) faultless(op operation) error {
+	for {
+		switch errno := op.call(); errno {
+		case 0:
+			op.undo()
+			return nil
+		case unix.EAGAIN, unix.EINTR:
+			op.undo() // the verifier gave way to a signal
+		default:
+			return fmt.Errorf("without any fault: %w", errno)
+		}
+	}
 }
 
 // faultAttack makes calls fail.
@@ -114,11 +153,13 @@ type faultAttack struct {
 	classic *classicOnce
 	// links keep programs in the dispatcher.
 	links attachments
+	// found is how many points there were at a site for an operation.
+	found map[string]int
 	seed  uint64
 }
 
 func newFaultAttack(a *attack, injector *probe.Faults, seed uint64) (*faultAttack, error) {
-	f := &faultAttack{attack: a, injector: injector, seed: seed}
+	f := &faultAttack{attack: a, injector: injector, seed: seed, found: map[string]int{}}
 	const constants = 20
 	var err error
 	if f.classic, err = newClassicOnce(a.newClassic(constants, rand.New(rand.NewPCG(seed, 1)).Uint32)); err != nil {
@@ -139,8 +180,9 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// inject has op fail at one point of s after the other.
-func (f *faultAttack) inject(ctx context.Context, s site, op operation) (err error) {
+// alone calls do on a thread of its own whose calls can be made to fail, and with
+// constants hidden if that belongs to op.
+func (f *faultAttack) alone(op operation, do func(*probe.ThreadFaults) error) (err error) {
 	if op.blinded {
 		if err := f.env.Kernel.SetSysctl("net.core.bpf_jit_harden", "2"); err != nil {
 			return err
@@ -161,35 +203,28 @@ func (f *faultAttack) inject(ctx context.Context, s site, op operation) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, thread.Close()) }()
-	// Once without a fault: what is allocated once and kept is there then.
-	start, err := f.count()
-	if err != nil {
-		return err
-	}
-	if errno := op.call(); errno != 0 {
-		return fmt.Errorf("without any fault: %w", errno)
-	}
-	op.undo()
-	if _, err := f.await(ctx, func(now steadyState) bool { return now.charged <= start.charged && now.programs <= start.programs }); err != nil {
-		return err
-	}
-	before, err := f.steady(ctx)
-	if err != nil {
-		return err
-	}
+	return do(thread)
+}
+
+// inject has op fail at one point of s after the other. It returns the state in which
+// the kernel is then.
+func (f *faultAttack) inject(ctx context.Context, s site, op operation, before steadyState) (_ steadyState, err error) {
 	injected := 0
-	for _, w := range s.ways {
-		n, now, err := f.points(ctx, thread, op, s.name, w, before)
-		if err != nil {
-			return err
+	err = f.alone(op, func(thread *probe.ThreadFaults) error {
+		for _, w := range s.ways {
+			var n int
+			if n, before, err = f.points(ctx, thread, op, s.name, w, before); err != nil {
+				return err
+			}
+			injected += n
 		}
-		injected, before = injected+n, now
+		return idle(s.name, op.name, injected)
+	})
+	if err == nil {
+		f.found[s.name+" "+op.name] = injected
+		f.env.Report.Sample(metric.New("faults_injected", map[string]string{"site": s.name, "operation": op.name}, float64(injected)))
 	}
-	if err := idle(s.name, op.name, injected); err != nil {
-		return err
-	}
-	f.env.Report.Sample(metric.New("faults_injected", map[string]string{"site": s.name, "operation": op.name}, float64(injected)))
-	return nil
+	return before, err
 }
 
 // points has op fail in one way at one point after the other. It returns how many
@@ -296,14 +331,10 @@ func (f *faultAttack) inspect(op operation, hit bool, when string) error {
 	return nil
 }
 
-// steadyState is what a failing operation must leave as it was.
-type steadyState struct{ charged, programs, executable int64 }
-
-// counted are the parts that are read in no time. For the rest the kernel walks
-// its page tables, which takes it a second where every page is mapped by itself.
-func (s steadyState) counted() steadyState {
-	return steadyState{charged: s.charged, programs: s.programs}
-}
+// steadyState is what a failing operation must leave as it was, as far as it is read in
+// no time. For the rest the kernel walks its page tables, which takes it a second where
+// every page is mapped by itself.
+type steadyState struct{ charged, programs int64 }
 
 // count reads what is counted.
 func (f *faultAttack) count() (steadyState, error) {
@@ -329,9 +360,6 @@ func (f *faultAttack) steady(ctx context.Context) (steadyState, error) {
 		if ctx.Err() != nil {
 			return last, ctx.Err()
 		}
-	}
-	if err == nil {
-		last.executable, err = f.watch.executable()
 	}
 	return last, err
 }
@@ -363,17 +391,27 @@ func (f *faultAttack) await(ctx context.Context, wanted func(steadyState) bool) 
 // compare holds the state against what it was, when what is freed is freed, and
 // returns it: what is lost for good is told once.
 func (f *faultAttack) compare(ctx context.Context, before steadyState, after string) (steadyState, error) {
-	now, err := f.await(ctx, func(now steadyState) bool { return now == before.counted() })
+	now, err := f.await(ctx, func(now steadyState) bool { return now == before })
 	if err != nil {
-		return now, err
-	}
-	if now.executable, err = f.watch.await(ctx, before.executable, leftExecutable, f.watch.executable); err != nil {
 		return now, err
 	}
 	f.watch.report(oracle.Returned([]oracle.Figure{
 		{Name: "programs", Title: leftPrograms, Was: before.programs, Is: now.programs},
 		{Name: "bpf_jit_current", Title: leftCharge, Unit: "bytes", Was: before.charged, Is: now.charged},
-		{Name: "executable memory", Title: leftExecutable, Unit: "bytes", Was: before.executable, Is: now.executable},
 	}, after))
 	return now, nil
+}
+
+// compareMemory holds executable memory, and memory of that sort altogether, against
+// what they were before anything failed at a site. It returns the former.
+func (f *faultAttack) compareMemory(ctx context.Context, executable, used int64, site string) (int64, error) {
+	after := "calls failed at each point of " + site
+	now, err := f.watch.await(ctx, executable, leftExecutable, f.watch.executable)
+	if err != nil {
+		return now, err
+	}
+	f.watch.report(oracle.Returned([]oracle.Figure{{Name: "executable memory", Title: leftExecutable, Unit: "bytes", Was: executable, Is: now}}, after))
+	nowUsed, err := f.vmallocUsed(ctx, used+vmallocSpare)
+	f.watch.report(unreturned(used, nowUsed, after))
+	return now, err
 }

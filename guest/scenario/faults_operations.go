@@ -32,6 +32,8 @@ type operation struct {
 	blinded bool
 	// fresh says that it makes executable memory.
 	fresh bool
+	// apart says that the program's functions are compiled apart from each other.
+	apart bool
 }
 
 // operations prepares what is made to fail where there is room for it: the XDP
@@ -56,7 +58,9 @@ func (f *faultAttack) operations(context.Context) ([]operation, error) {
 			return nil, err
 		}
 		if p.Functions > 2 && p.TargetBytes < 3000 && p.Type != bpf.Kprobe {
-			list = append(list, f.loading("load_subprograms", p))
+			op := f.loading("load_subprograms", p)
+			op.apart = true
+			list = append(list, op)
 			break
 		}
 	}

@@ -5,6 +5,7 @@ package scenario
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 
 	"packtest/guest/oracle"
 	"packtest/guest/probe"
@@ -13,18 +14,27 @@ import (
 // smallFleet is how many programs are loaded while there are no large pages.
 const smallFleet = 64
 
-// withoutLarge loads, runs and frees programs while no large page is to be had:
-// what would have been one is many small ones then, whose protection changes, is
-// given back and is found in other ways. s390x has no large pages for code.
+// unlargeBytes is code of more pages than there are in a row.
+const unlargeBytes = 128 << 10
+
+// withoutLarge loads, runs and frees programs while there are not many pages in a row
+// for anybody. Where executable memory would have been a large page, it is many small
+// ones then, whose protection changes, is given back and is found in other ways. And a
+// program that is too long for a few pages can still be loaded: what is written before
+// it comes to its place need not be in one piece.
 func (f *faultAttack) withoutLarge(ctx context.Context) (err error) {
-	if f.env.Arch != "x86_64" {
-		return nil
+	steps, err := f.stepsOf(ctx, unlargeBytes)
+	if err != nil {
+		return err
 	}
 	if err := f.injector.NoLarge(); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.injector.Off()) }()
 	if err := f.add(ctx, 0, smallFleet, f.fleet.Program); err != nil {
+		return err
+	}
+	if err := f.load(longProgram(rand.New(rand.NewPCG(f.seed, 6)), smallFleet, steps)); err != nil {
 		return err
 	}
 	if err := f.checkFast(ctx); err != nil {

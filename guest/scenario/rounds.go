@@ -19,13 +19,13 @@ import (
 )
 
 const (
-	// leakRounds is how often a round is done to see whether memory grows.
-	leakRounds = 10
+	// leakRounds is how often a round is done before anything is told that grew in
+	// each, and surelyNone how often if nothing did.
+	leakRounds, surelyNone = 10, 5
 	// leakPrograms is how many programs a round loads and frees. Of the objects of
-	// a cache only the rest is known that is left beside full slabs, so what a round
-	// can lose must be less than half a slab: those of up to 4 KiB have 8 objects
-	// and more (calculate_order() in mm/slub.c). What is lost three times a round,
-	// from slabs of six or fewer, can be missed.
+	// a cache only the rest is known that is left beside full slabs: what a round
+	// loses must not fill whole ones. Slabs of caches of up to 4 KiB have 8 objects
+	// and more (calculate_order() in mm/slub.c).
 	leakPrograms = 3
 	// leastPages is the least growth in every round that counts, of what is counted
 	// in pages; of objects any does.
@@ -37,26 +37,27 @@ const (
 // grow does the same round again and again, each of which gives back what it
 // takes, and looks whether the kernel's memory grows nevertheless: cache by cache
 // to the object, and what is counted in pages. One object that is lost in every
-// to the object, and what is counted in pages. One object that is lost in every
-// round is enough. It returns the kernel's SUnreclaim after each round, if that is
-// shown.
-func (a *attack) grow(ctx context.Context, what string, round func() error) ([]int64, error) {
+// round is enough. before is what there is when a round is over. It returns the
+// kernel's SUnreclaim after each round, if that is shown.
+func (a *attack) grow(ctx context.Context, what string, before figures, round func() error) ([]int64, error) {
 	slabs, err := a.env.Kernel.Slabs()
 	if err != nil {
 		return nil, err
 	}
 	defer slabs.Close()
 	pages, objects := map[string][]int64{}, map[string][]int64{}
-	var caches []probe.SlabCount
-	for range leakRounds {
+	what = fmt.Sprintf("round of %s", what)
+	var found []wire.Finding
+	for n := range leakRounds {
 		if err := round(); err != nil {
 			return nil, err
 		}
-		if _, err := a.reader.settle(ctx, a.before, nil); err != nil {
+		if _, err := a.reader.settle(ctx, before, nil); err != nil {
 			return nil, err
 		}
 		time.Sleep(lateness)
-		if caches, err = slabs.Count(); err != nil {
+		caches, err := slabs.Count()
+		if err != nil {
 			return nil, err
 		}
 		for _, c := range caches {
@@ -71,17 +72,27 @@ func (a *attack) grow(ctx context.Context, what string, round func() error) ([]i
 				pages[name] = append(pages[name], v)
 			}
 		}
+		if n+1 < surelyNone {
+			continue
+		}
+		found = append(oracle.Leaks(pages, leastPages, what), oracle.Leaks(bytesOf(caches, objects), leastObjects, what)...)
+		if len(found) == 0 {
+			break
+		}
 	}
+	a.watch.report(found)
+	return pages["SUnreclaim"], nil
+}
+
+// bytesOf are the counts of each cache's objects, in bytes.
+func bytesOf(caches []probe.SlabCount, objects map[string][]int64) map[string][]int64 {
 	bytes := map[string][]int64{}
 	for _, c := range caches {
 		for _, n := range oracle.Unwrap(objects[c.Cache], c.PerSlab) {
 			bytes["slab "+c.Cache] = append(bytes["slab "+c.Cache], n*c.Bytes)
 		}
 	}
-	what = fmt.Sprintf("round of %s", what)
-	a.watch.report(oracle.Leaks(pages, leastPages, what))
-	a.watch.report(oracle.Leaks(bytes, leastObjects, what))
-	return pages["SUnreclaim"], nil
+	return bytes
 }
 
 // growLoading is grow for the ways that programs take through the JIT: small ones
@@ -93,12 +104,12 @@ func (l *limitAttack) growLoading(ctx context.Context) error {
 		return err
 	}
 	small := func() error { return l.add(ctx, 0, leakPrograms, l.fleet.Small) }
-	s, err := l.grow(ctx, fmt.Sprintf("%d programs", leakPrograms), l.passing(ctx, small))
+	s, err := l.grow(ctx, fmt.Sprintf("%d programs", leakPrograms), l.before, l.passing(ctx, small))
 	if err != nil {
 		return err
 	}
-	if len(s) == leakRounds {
-		l.env.Report.Sample(metric.New("slab_growth", nil, float64(s[leakRounds-1]-s[1])/(leakRounds-2)))
+	if n := len(s); n >= surelyNone {
+		l.env.Report.Sample(metric.New("slab_growth", nil, float64(s[n-1]-s[1])/float64(n-2)))
 	} else {
 		l.env.Report.Unmeasured("slab_growth", "/proc/meminfo has no SUnreclaim")
 	}
@@ -113,7 +124,7 @@ func (l *limitAttack) growLoading(ctx context.Context) error {
 		}
 		return l.dispatch(l.set.programs[1])
 	}
-	if _, err := l.grow(ctx, "a program with a subprogram, and one in the dispatcher", l.passing(ctx, finished)); err != nil {
+	if _, err := l.grow(ctx, "a program with a subprogram, and one in the dispatcher", l.before, l.passing(ctx, finished)); err != nil {
 		return err
 	}
 	blinded := func() error {
@@ -122,7 +133,7 @@ func (l *limitAttack) growLoading(ctx context.Context) error {
 		}
 		return errors.Join(l.load(calling), l.env.Kernel.SetSysctl("net.core.bpf_jit_harden", "0"), l.refuse())
 	}
-	_, err = l.grow(ctx, "a blinded program with a subprogram, and one that is refused", l.passing(ctx, blinded))
+	_, err = l.grow(ctx, "a blinded program with a subprogram, and one that is refused", l.before, l.passing(ctx, blinded))
 	return err
 }
 

@@ -91,7 +91,7 @@ func shapeGiant(ctx context.Context, s *shapesAttack) error {
 	if err != nil {
 		return err
 	}
-	s.watch.report(unreturned(before, after))
+	s.watch.report(unreturned(before, after, "programs of about 2 MiB of code were freed"))
 	return nil
 }
 
@@ -119,10 +119,16 @@ func (s *shapesAttack) vmalloc(ctx context.Context, limit int64) (int64, error) 
 	if _, err := s.reader.settle(ctx, s.before, nil); err != nil {
 		return 0, err
 	}
+	return s.vmallocUsed(ctx, limit)
+}
+
+// vmallocUsed waits until VmallocUsed is no more than limit, and returns it, in bytes;
+// 0 is no limit.
+func (a *attack) vmallocUsed(ctx context.Context, limit int64) (int64, error) {
 	var used int64
 	var l least
-	_, err := s.env.awaitFreed(ctx, settleLimit, time.Second, func() (progress, error) {
-		m, err := s.env.Kernel.Meminfo()
+	_, err := a.env.awaitFreed(ctx, settleLimit, time.Second, func() (progress, error) {
+		m, err := a.env.Kernel.Meminfo()
 		if err != nil {
 			return still, err
 		}
@@ -135,13 +141,13 @@ func (s *shapesAttack) vmalloc(ctx context.Context, limit int64) (int64, error) 
 	return used, err
 }
 
-// unreturned holds if large programs took nothing with them that counts.
-func unreturned(before, after int64) []wire.Finding {
+// unreturned holds if programs took nothing with them that counts.
+func unreturned(before, after int64, what string) []wire.Finding {
 	if after <= before+vmallocSpare {
 		return nil
 	}
 	return oracle.Returned([]oracle.Figure{{Name: "VmallocUsed", Title: "memory of large programs is never given back", Unit: "bytes",
-		Was: before, Is: after}}, "programs of about 2 MiB of code were freed")
+		Was: before, Is: after}}, what)
 }
 
 // Bounds of what is put into the room that is left.
