@@ -95,6 +95,10 @@ func (r *run) buildOptions(c *cell) build.Options {
 
 // builtOrNot tells how a build ended, and returns its error.
 func (r *run) builtOrNot(c *cell, k *build.Kernel, err error, started time.Time) error {
+	if fault.Of(err) == fault.Interrupted {
+		r.emit(Event{Stage: StageBuild, State: Noted, Arch: c.arch, Variant: c.variant, Text: "interrupted"})
+		return err
+	}
 	if err != nil {
 		r.emit(Event{Stage: StageBuild, State: Failed, Arch: c.arch, Variant: c.variant, Text: err.Error()})
 		return err

@@ -168,15 +168,20 @@ func complain(stderr io.Writer, err error) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	text := err.Error()
-	if text == context.Canceled.Error() {
-		text = "interrupted"
-	}
-	fmt.Fprintf(stderr, "packtest: %s\n", text)
+	fmt.Fprintf(stderr, "packtest: %s\n", saying(err))
 	if hint := fault.HintOf(err); hint != "" {
 		fmt.Fprintf(stderr, "packtest: %s\n", hint)
 	}
 	return fault.Of(err).ExitCode()
+}
+
+// saying is what an error says. What was interrupted, and in which words, is
+// nobody's concern who has just interrupted it.
+func saying(err error) string {
+	if fault.Of(err) == fault.Interrupted {
+		return "interrupted"
+	}
+	return err.Error()
 }
 
 // misnamed makes an error of writing what the user named an input error, where

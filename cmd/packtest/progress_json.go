@@ -69,7 +69,7 @@ func (p *jsonProgress) ended(dir string, rec *results.Record, code int) {
 
 func (p *jsonProgress) failed(dir string, rec *results.Record, err error) {
 	code := fault.Of(err).ExitCode()
-	l := progressLine{Time: p.now().UTC(), Stage: "run", State: string(lab.Failed), Text: err.Error(), Folder: dir, ExitCode: &code}
+	l := progressLine{Time: p.now().UTC(), Stage: "run", State: string(lab.Failed), Text: saying(err), Folder: dir, ExitCode: &code}
 	if rec != nil {
 		l.ID, l.Verdict = rec.ID, string(rec.Verdict)
 	}

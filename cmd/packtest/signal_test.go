@@ -6,14 +6,18 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"packtest/internal/fault"
 )
 
 // Under nohup the end of the terminal is no interruption; SIGTERM still is.
@@ -106,5 +110,25 @@ func TestInterrupts(t *testing.T) {
 				t.Errorf("exit code %d, want 130", code)
 			}
 		})
+	}
+}
+
+// Whatever was interrupted, it is said in one word.
+func TestComplain(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want string
+		code int
+	}{
+		{fmt.Errorf("build base: make: %w", context.Canceled), "packtest: interrupted\n", 130},
+		{errors.New("no space"), "packtest: no space\n", 3},
+		{fault.WithHint(fault.Inputf("no such thing"), "look for it"), "packtest: no such thing\npacktest: look for it\n", 2},
+		{exitCode(1), "", 1},
+		{nil, "", 0},
+	} {
+		var said strings.Builder
+		if code := complain(&said, tc.err); code != tc.code || said.String() != tc.want {
+			t.Errorf("%v: exit code %d, want %d; it says %q, want %q", tc.err, code, tc.code, &said, tc.want)
+		}
 	}
 }
