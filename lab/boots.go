@@ -338,6 +338,9 @@ func bootLimit(config string) time.Duration {
 // "Enabling IBPB for BPF" steers programs to other packs by the host's CPU. The
 // addresses in /proc/vmallocinfo must not be hashed. An oops ends the run, a
 // WARN does not: it is a finding of its own.
+//
+// On s390x the kernel decides for expolines, unless its machine has etokens,
+// before it reads this (setup_arch()), so that QEMU's has them all the same.
 func Cmdline() []string { return append(sameCmdline(), "mitigations=off") }
 
 // attackCmdline returns the kernel parameters of boots that attack: with them the
