@@ -226,9 +226,9 @@ func bootsUnderKVM(ctx context.Context, probe Machine) (trouble string, sure boo
 }
 
 // passing tells whether QEMU did not start for want of what it may get another day:
-// memory, or the processor's help that another hypervisor has.
+// memory, the processor's help that another hypervisor has, or time on a busy host.
 func passing(why string) bool {
-	return strings.Contains(why, "Cannot allocate memory") || strings.Contains(why, "resource busy")
+	return strings.Contains(why, "Cannot allocate memory") || strings.Contains(why, "resource busy") || strings.Contains(why, "did not answer within")
 }
 
 // verdictOnKVM is what it says of KVM how the probe's boot ended.

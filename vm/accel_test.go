@@ -114,11 +114,12 @@ func TestVerdictOnKVM(t *testing.T) {
 		}
 	}
 	for why, want := range map[string]bool{
-		"start QEMU: cannot set up guest memory 'pc.ram': Cannot allocate memory": true,
-		"start QEMU: ioctl(KVM_CREATE_VM) failed: 16 Device or resource busy":     true,
-		"start QEMU: qemu-system-x86_64: error: failed to set MSR 0x10a to 0x69":  false,
-		"start QEMU: Could not access KVM kernel module: Permission denied":       false,
-		"start QEMU: qemu-system-x86_64: -accel kvm: invalid accelerator kvm":     false,
+		"start QEMU: cannot set up guest memory 'pc.ram': Cannot allocate memory":    true,
+		"start QEMU: ioctl(KVM_CREATE_VM) failed: 16 Device or resource busy":        true,
+		"run x86_64 machine: start QEMU: greet QEMU: QEMU did not answer within 10s": true,
+		"start QEMU: qemu-system-x86_64: error: failed to set MSR 0x10a to 0x69":     false,
+		"start QEMU: Could not access KVM kernel module: Permission denied":          false,
+		"start QEMU: qemu-system-x86_64: -accel kvm: invalid accelerator kvm":        false,
 	} {
 		if passing(why) != want {
 			t.Errorf("%s: passing %v", why, !want)
