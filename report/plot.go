@@ -48,6 +48,9 @@ func drawPlot(p Plot) (string, error) {
 		a.LineStyle.Width, a.Tick.LineStyle.Width = vg.Points(0.6), vg.Points(0.6)
 		a.Padding = 0
 	}
+	// The grid shows where the values are, and a browser's font may be wider than
+	// the library's: the labels have the ticks' room.
+	pl.Y.Tick.LineStyle.Color = color.Transparent
 	unit, factor := plotUnit(p)
 	pl.X.Label.Text = p.XLabel
 	pl.Y.Label.Text = p.YLabel
