@@ -163,7 +163,7 @@ func (r *run) bootAll(ctx context.Context, boots []*boot, accel map[string]strin
 				return ctx.Err()
 			}
 			if r.enough(b) {
-				return r.recordBoot(b, r.leftOut(b))
+				return r.recordBoot(b, r.unneeded(b))
 			}
 			r.emit(Event{Stage: StageBoot, State: Begun, Arch: b.arch, Variant: b.variant, Boot: b.number, Done: i, Total: len(boots), Text: join(b.names())})
 			with := accel[b.arch]
@@ -249,7 +249,7 @@ func (r *run) bootOnce(ctx context.Context, b *boot, accel, initrd string) (*out
 	vo, err := r.Boot(ctx, m, func(ctx context.Context, port io.ReadWriter) error {
 		return tr.talk(ctx, port, b.job, want, func(msg wire.Message) {
 			quiet.beat()
-			if msg.Finding != nil && r.stopsAtFinding(b) {
+			if msg.Finding != nil && r.settles(b, msg.Finding) {
 				stop(errFound)
 			}
 			if msg.Progress != nil {

@@ -4,9 +4,12 @@ package lab
 
 import (
 	"errors"
+	"slices"
 
 	"packtest/compare"
+	"packtest/guest/wire"
 	"packtest/internal/fault"
+	"packtest/results"
 )
 
 // How a kernel is left alone once something was found on it: the boot that found
@@ -25,6 +28,16 @@ func (r *run) stopsAtFinding(b *boot) bool {
 	return r.plan.FirstFinding && b.variant != r.plan.Baseline
 }
 
+// settles tells whether a finding in b is all that was asked for. One like the
+// baseline's says nothing of b's kernel.
+func (r *run) settles(b *boot, f *wire.Finding) bool {
+	r.recMu.Lock()
+	defer r.recMu.Unlock()
+	return r.stopsAtFinding(b) && !slices.ContainsFunc(r.rec.Findings, func(have results.Finding) bool {
+		return have.Arch == b.arch && have.Variant == r.plan.Baseline && have.Kind == f.Kind && have.Title == f.Title
+	})
+}
+
 // enough tells whether b can be left out. A figure that got worse is enough, too.
 func (r *run) enough(b *boot) bool {
 	if !r.stopsAtFinding(b) {
@@ -35,8 +48,8 @@ func (r *run) enough(b *boot) bool {
 	return compare.CatchOf(r.rec, b.arch, b.variant).Found()
 }
 
-// leftOut is the outcome of a boot that was not made because of what is known.
-func (r *run) leftOut(b *boot) *outcome {
+// unneeded is the outcome of a boot that was not made because of what is known.
+func (r *run) unneeded(b *boot) *outcome {
 	o := &outcome{Boot: r.bootRecord(b, r.machine(b.cell, "", "", ""), r.Now().UTC())}
 	o.stopped("not booted: " + errFound.Error())
 	return o

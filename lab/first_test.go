@@ -3,7 +3,9 @@
 package lab
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"packtest/guest/wire"
@@ -12,49 +14,43 @@ import (
 )
 
 // Where the first finding is enough, its boot is stopped and the kernel's next one
-// left out; the baseline goes on.
+// left out. The baseline goes on, and what is its own stops nobody.
 func TestFirstFinding(t *testing.T) {
-	finding := wire.Message{Type: wire.TypeFinding, Scenario: "load", Finding: &wire.Finding{Kind: "overlap", Title: "programs' code overlaps"}}
-	says := slices.Insert(well(1), 1, finding)
-	says[len(says)-1].Done.Findings = 1
-	for _, tt := range []struct {
-		variant string
-		ending  vm.Ending
-		boots   int // those that are made of two
-		want    string
-	}{
-		{"pack", vm.Interrupted, 1, endingStopped},
-		{"nopack", vm.Done, 2, results.EndingDone},
-	} {
-		t.Run(tt.variant, func(t *testing.T) {
-			s := fakeBoot{ending: tt.ending, says: says}
-			r, f := testRun(t, openCache(t), s, s)
-			r.plan.FirstFinding = true
-			c := *testBoot(false).cell
-			c.variant = tt.variant
-			r.rec.Cells = append(r.rec.Cells, results.Cell{Arch: c.arch, Variant: c.variant, Image: "aa"})
-			initrd := initrdFile(t)
-			for n := 1; n <= 2; n++ {
-				b := &boot{cell: &c, number: n, job: testBoot(false).job}
-				if r.enough(b) {
-					if err := r.recordBoot(b, r.leftOut(b)); err != nil {
-						t.Fatal(err)
-					}
-					continue
-				}
-				r.carryOutOne(t, b, initrd)
+	says := func(title string) []wire.Message {
+		m := slices.Insert(well(1), 1, wire.Message{Type: wire.TypeFinding, Scenario: "load", Finding: &wire.Finding{Kind: "overlap", Title: title}})
+		m[len(m)-1].Done.Findings = 1
+		return m
+	}
+	r, f := testRun(t, openCache(t),
+		fakeBoot{ending: vm.Done, says: says("everybody's")},         // nopack #1
+		fakeBoot{ending: vm.Done, says: says("everybody's")},         // pack #1
+		fakeBoot{ending: vm.Done, says: says("everybody's")},         // nopack #2
+		fakeBoot{ending: vm.Interrupted, says: says("pack's alone")}) // pack #2
+	r.plan.FirstFinding, r.plan.Parallel = true, 1
+	var boots []*boot
+	cells := map[string]*cell{}
+	for _, v := range []string{"nopack", "pack"} {
+		c := *testBoot(false).cell
+		c.variant = v
+		cells[v] = &c
+		r.rec.Cells = append(r.rec.Cells, results.Cell{Arch: c.arch, Variant: v, Image: v})
+	}
+	for n := 1; n <= 3; n++ {
+		for _, v := range []string{"nopack", "pack"} {
+			if n < 3 || v == "pack" {
+				boots = append(boots, &boot{cell: cells[v], number: n, job: testBoot(false).job})
 			}
-			if f.boots != tt.boots || len(r.rec.Boots) != 2 {
-				t.Errorf("%d boots were made and %d recorded, want %d and 2", f.boots, len(r.rec.Boots), tt.boots)
-			}
-			for _, b := range r.rec.Boots {
-				if b.Ending != tt.want {
-					t.Errorf("boot %d ended in %s: %s, want %s", b.Number, b.Ending, b.Detail, tt.want)
-				}
-			}
-			if len(r.rec.Findings) == 0 || r.rec.Findings[0].Kind != "overlap" {
-				t.Errorf("findings %v", r.rec.Findings)
-			}
-		})
+		}
+	}
+	if err := r.bootAll(t.Context(), boots, map[string]string{"s390x": vm.TCG}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, b := range r.rec.Boots {
+		got = append(got, fmt.Sprintf("%s #%d %s %s", b.Variant, b.Number, b.Ending, b.Fault))
+	}
+	want := []string{"nopack #1 done ", "nopack #2 done ", "pack #1 done ", "pack #2 stopped kernel", "pack #3 stopped kernel"}
+	if !slices.Equal(got, want) || f.boots != 4 {
+		t.Errorf("%d boots were made, and recorded:\n%s\nwant 4 and\n%s", f.boots, strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
