@@ -89,7 +89,7 @@ func (l *Lab) loadResumable(ref string) (*results.Record, *plan.Plan, error) {
 		}
 		return rec, nil, nil
 	}
-	p, err := plan.Parse(rec.Resume.Plan, "of the run "+rec.ID)
+	p, err := keptPlan(rec)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -97,6 +97,19 @@ func (l *Lab) loadResumable(ref string) (*results.Record, *plan.Plan, error) {
 		return rec, nil, nil
 	}
 	return rec, p, nil
+}
+
+// keptPlan reads what keepPlan wrote.
+func keptPlan(rec *results.Record) (*plan.Plan, error) {
+	p, err := plan.Parse(rec.Resume.Plan, "of the run "+rec.ID)
+	if err != nil {
+		return nil, err
+	}
+	for i := range p.Scenarios {
+		s := &p.Scenarios[i]
+		s.Asked = slices.Contains(rec.Resume.Asked, s.Name)
+	}
+	return p, nil
 }
 
 // Unfinished returns how many boots of a run are still to be made, and of how
@@ -112,7 +125,7 @@ func Unfinished(rec *results.Record) (left, total int) {
 		}
 		return left, 0
 	}
-	p, err := plan.Parse(rec.Resume.Plan, "of the run "+rec.ID)
+	p, err := keptPlan(rec)
 	if err != nil {
 		return 0, 0
 	}
@@ -189,7 +202,15 @@ func (r *run) keepPlan() error {
 	if err != nil {
 		return fmt.Errorf("keep the plan: %w", err)
 	}
-	return r.update(func(rec *results.Record) { rec.Resume = &results.Resume{Plan: own.TOML(), Build: self} })
+	var asked []string
+	for _, s := range own.Scenarios {
+		if s.Asked {
+			asked = append(asked, s.Name)
+		}
+	}
+	return r.update(func(rec *results.Record) {
+		rec.Resume = &results.Resume{Plan: own.TOML(), Asked: asked, Build: self}
+	})
 }
 
 // reopen makes the record one of a run that goes on.

@@ -173,6 +173,24 @@ func TestResumeOfAFinishedRun(t *testing.T) {
 	}
 }
 
+// What was asked for by its name is asked for when the run goes on.
+func TestResumeAsksForTheSame(t *testing.T) {
+	for _, asked := range []bool{true, false} {
+		r := cutShort(t, results.Boot{Variant: "other"})
+		r.plan.Scenarios[0].Asked = asked
+		if err := r.keepPlan(); err != nil {
+			t.Fatal(err)
+		}
+		_, p, err := r.loadResumable(r.rec.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Scenarios[0].Asked; got != asked {
+			t.Errorf("asked for: %v, want %v", got, asked)
+		}
+	}
+}
+
 // A kernel that could not be built is not built again, and one boot of another
 // sitting is no reason to look for its kernel's boots.
 func TestBuiltBefore(t *testing.T) {

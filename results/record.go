@@ -67,6 +67,9 @@ type Record struct {
 type Resume struct {
 	// Plan is all that the run was asked to do, flags included, as a plan file.
 	Plan string `json:"plan"`
+	// Asked are the scenarios that were asked for by their names, which no plan file
+	// can say: they are not left out where the machine can't carry them out.
+	Asked []string `json:"asked,omitempty"`
 	// Build names the packtest that began the run, and with it the guest that
 	// was in its kernels.
 	Build string `json:"build"`
