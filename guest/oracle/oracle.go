@@ -168,9 +168,16 @@ func Protected(images []Image, table probe.PageTable) []wire.Finding {
 // Momentary holds if no page of code was seen to be writable while other programs
 // were loaded and freed; cases are those that were.
 func Momentary(cases []string) []wire.Finding {
-	list := finding("permissions", "programs' code is writable while others are loaded or freed", cases)
+	return caught(finding("permissions", "programs' code is writable while others are loaded or freed", cases))
+}
+
+// caught makes findings of what was seen for moments some whose number says nothing:
+// there are as many cases as were caught. Nor does the text hang on it.
+func caught(list []wire.Finding) []wire.Finding {
 	for i := range list {
-		list[i].Cases = 0 // as many as were caught
+		f := &list[i]
+		f.Evidence = strings.TrimSuffix(f.Evidence, fmt.Sprintf("\nand %d more", f.Cases-maxCases))
+		f.Cases = 0
 	}
 	return list
 }
@@ -183,7 +190,7 @@ func NeverBoth(addresses []uint64) []wire.Finding {
 	for _, a := range addresses {
 		cases = append(cases, fmt.Sprintf("%#x", a))
 	}
-	return finding("permissions", "kernel memory is writable and executable for a moment", cases)
+	return caught(finding("permissions", "kernel memory is writable and executable for a moment", cases))
 }
 
 // ExecutableAsItComes says whether module memory on arch can be executed before

@@ -3,6 +3,7 @@
 package oracle
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +74,20 @@ func TestNeverBoth(t *testing.T) {
 	for arch, want := range map[string]bool{"x86_64": false, "s390x": true} {
 		if got := ExecutableAsItComes(arch); got != want {
 			t.Errorf("module memory of %s can be executed as it comes: %v", arch, got)
+		}
+	}
+}
+
+// How much was caught of what lasts for a moment hangs on chance, and makes no other
+// trouble of it.
+func TestCaught(t *testing.T) {
+	for what, of := range map[string]func(n int) []wire.Finding{
+		"writable and executable": func(n int) []wire.Finding { return NeverBoth(make([]uint64, n)) },
+		"writable":                func(n int) []wire.Finding { return Momentary(slices.Repeat([]string{"the page at 0x1000"}, n)) },
+	} {
+		one, many := of(1)[0], of(maxCases + 1)[0]
+		if one.Cases != 0 || many.Cases != 0 || !slices.Equal(wire.Shapes(one.Evidence), wire.Shapes(many.Evidence)) {
+			t.Errorf("%s: %+v and %+v", what, one, many)
 		}
 	}
 }
