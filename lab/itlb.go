@@ -29,9 +29,10 @@ import (
 	"packtest/vm"
 )
 
-// prepareTraces sees to the plugin, if something is to be traced. Where it doesn't
-// work, what was to be traced is left out, and the record says why; but if it was
-// asked for by its name, or nothing else was, that is an error.
+// prepareTraces sees to the plugin, if something is to be traced. Where the machine
+// can't, what was to be traced is left out, and the record says why; but if it was
+// asked for by its name, or nothing else was, that is an error, as is any failure
+// that may be gone the next time.
 func (r *run) prepareTraces(ctx context.Context) error {
 	at := slices.IndexFunc(r.plan.Scenarios, func(s plan.Scenario) bool { return s.Name == tracedScenario })
 	if at < 0 {
@@ -44,7 +45,7 @@ func (r *run) prepareTraces(ctx context.Context) error {
 			continue // what an earlier sitting left out stays left out
 		case ctx.Err() != nil:
 			return interruption(ctx)
-		case r.plan.Scenarios[at].Asked || len(r.plan.Scenarios) == 1 || wasTraced(r.rec, arch):
+		case !plugin.Unable(err) || r.plan.Scenarios[at].Asked || len(r.plan.Scenarios) == 1 || wasTraced(r.rec, arch):
 			return err
 		}
 		r.note("%s on %s is left out: %v", tracedScenario, arch, err)

@@ -322,6 +322,11 @@ func TestPrepareTraces(t *testing.T) {
 		{name: "neither QEMU has any", x86: refuses, s390: refuses, leftOut: []string{"x86_64", "s390x"}},
 		{name: "no compiler that works", x86: takes, s390: takes, gcc: "case $1 in -*version|-dumpmachine) exit;; esac; echo a.c: in f: >&2; echo a.c:1: fatal error: no headers >&2; echo ended. >&2; exit 1",
 			leftOut: []string{"x86_64", "s390x"}, why: "build the iTLB plugin: a.c:1: fatal error: no headers"},
+		{name: "a compiler whose part is killed", x86: takes, s390: takes, gcc: "case $1 in -*version|-dumpmachine) exit;; esac; echo gcc: fatal error: Killed signal terminated program cc1 >&2; exit 1",
+			err: "Killed signal"},
+		{name: "a full disk", x86: takes, s390: takes, gcc: "case $1 in -*version|-dumpmachine) exit;; esac; echo a.c:1: fatal error: error writing to a.s: No space left on device >&2; exit 1",
+			err: "No space left"},
+		{name: "QEMU that is killed", x86: takes, s390: "kill -9 $$", err: "signal: killed"},
 		{name: "asked for", x86: takes, s390: refuses, change: func(r *run) {
 			if err := r.plan.Keep(nil, nil, []string{"load", "itlb"}); err != nil {
 				t.Fatal(err)

@@ -47,15 +47,15 @@ type Plugin struct {
 // unless it is there already. Two may build into one folder at a time.
 func Build(ctx context.Context, dir string) (*Plugin, error) {
 	if _, err := exec.LookPath("gcc"); err != nil {
-		return nil, fault.WithHint(fault.Harnessf("build the iTLB plugin: no gcc in PATH"), "make setup installs it")
+		return nil, fault.WithHint(fault.Harnessf("build the iTLB plugin: %w", &unable{errors.New("no gcc in PATH")}), "make setup installs it")
 	}
 	compiler, err := proc.Output(ctx, "", "gcc", "--version")
 	if err != nil {
-		return nil, fmt.Errorf("build the iTLB plugin: %w", err)
+		return nil, fmt.Errorf("build the iTLB plugin: %w", judged(err))
 	}
 	machine, err := proc.Output(ctx, "", "gcc", "-dumpmachine")
 	if err != nil {
-		return nil, fmt.Errorf("build the iTLB plugin: %w", err)
+		return nil, fmt.Errorf("build the iTLB plugin: %w", judged(err))
 	}
 	build, err := identity(strings.Join(flags(), " "), compiler, machine)
 	if err != nil {
@@ -66,7 +66,7 @@ func Build(ctx context.Context, dir string) (*Plugin, error) {
 		return p, nil
 	}
 	if err := p.compile(ctx, dir); err != nil {
-		return nil, fmt.Errorf("build the iTLB plugin: %w", err)
+		return nil, fmt.Errorf("build the iTLB plugin: %w", judged(err))
 	}
 	return p, nil
 }
@@ -142,13 +142,13 @@ func (p *Plugin) Check(ctx context.Context, qemu string) error {
 		path, "-machine", "none", "-nodefaults", "-display", "none", "-plugin", "file=" + escape(p.Path) + ",probe=on",
 	}})
 	if ee := (*proc.ExitError)(nil); errors.As(err, &ee) {
-		return fault.Harnessf("load the iTLB plugin: %s takes no plugins, or not this one: %w", qemu, err)
+		return fault.Harnessf("load the iTLB plugin: %s takes no plugins, or not this one: %w", qemu, judged(err))
 	}
 	if err != nil {
 		return fmt.Errorf("load the iTLB plugin: %w", err)
 	}
 	if !strings.HasPrefix(string(r.Stdout), "itlb plugin: ") {
-		return fault.Harnessf("load the iTLB plugin: %s ended well without loading it", qemu)
+		return fault.Harnessf("load the iTLB plugin: %w", &unable{fmt.Errorf("%s ended well without loading it", qemu)})
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func sameMachine(so, qemu string) error {
 	}
 	defer b.Close()
 	if a.Machine != b.Machine || a.Class != b.Class {
-		return fmt.Errorf("%s is built for %v, %s for %v", so, a.Machine, qemu, b.Machine)
+		return &unable{fmt.Errorf("%s is built for %v, %s for %v", so, a.Machine, qemu, b.Machine)}
 	}
 	return nil
 }
