@@ -32,6 +32,12 @@ func TestWorseOnTheCandidate(t *testing.T) {
 	old := func(variant, evidence, fingerprint string) results.Finding {
 		return results.Finding{Arch: "s390x", Variant: variant, Scenario: "load", Kind: "warning", Title: "x", Evidence: evidence, Fingerprint: fingerprint}
 	}
+	// As it was in records of before cases were counted.
+	uncounted := func(what string) results.Finding {
+		f := of("nopack", 1, what)
+		f.Evidence, f.Cases, f.Fingerprint = strings.Replace(f.Evidence, "cases: 1", "1 cases:", 1), 0, "a0dd96305fbd"
+		return f
+	}
 	const bad, good = results.KernelFailed, results.Improved
 	for _, tc := range []struct {
 		name string
@@ -56,6 +62,8 @@ func TestWorseOnTheCandidate(t *testing.T) {
 		{"the first boot no worse, the second far", []results.Finding{of("nopack", 1, "xdp"), of("pack", 1, "xdp"), of("pack", 301, "xdp")}, bad},
 		{"far worse, and only then the baseline's", []results.Finding{of("pack", 301, "xdp"), of("pack", 1, "xdp"), of("nopack", 1, "xdp")}, bad},
 		{"another variant's do not excuse it", []results.Finding{of("upstream", 301, "xdp"), of("nopack", 1, "xdp"), of("pack", 301, "xdp")}, bad},
+		{"counted for the first time", []results.Finding{uncounted("xdp"), of("pack", 9, "xdp")}, good},
+		{"counted for the first time, of another type", []results.Finding{uncounted("xdp"), of("pack", 1, "kprobe")}, bad},
 		{"not counted, the same place", []results.Finding{old("nopack", "at 0x1000", "f g"), old("pack", "at 0x2000\nmore", "f g")}, good},
 		{"not counted, another place", []results.Finding{old("nopack", "at 0x1000", "f g"), old("pack", "at 0x1000", "f h")}, bad},
 	} {
