@@ -273,11 +273,23 @@ func (p *Plan) validateScenarios() error {
 	if d := duplicate(names); d != "" {
 		return fault.Inputf("scenario %s stands twice", d)
 	}
-	return nil
+	return p.validateNodes()
 }
 
 // maxSoak is a week, in seconds.
 const maxSoak = 7 * 24 * 60 * 60
+
+// validateNodes refuses a run of which an architecture could do nothing: there is
+// something to see only where there are two nodes.
+func (p *Plan) validateNodes() error {
+	for _, arch := range p.Arches {
+		if len(p.Scenarios) == 1 && p.Scenarios[0].Name == "numa" && p.Nodes(arch) < 2 {
+			return fault.WithHint(fault.Inputf("scenario numa takes two nodes, of which %s with the configuration %s has %d: nothing else is to run there", arch, p.Config, p.Nodes(arch)),
+				"--arch x86_64 --config %s is where there are two", nodesConfig)
+		}
+	}
+	return nil
+}
 
 // validateHot checks what only itlb has use for. Zero is the guest's default.
 func (p *Plan) validateHot(s Scenario) error {

@@ -67,6 +67,8 @@ func TestParseRefuses(t *testing.T) {
 		{"compared with itself", "baseline = \"pack\"", "baseline and candidate are both pack", ""},
 		{"nodes for a kernel that knows none", "[vm]\nnodes = 2", "vm.nodes is 2", ""},
 		{"more nodes than processors", "config = \"numa\"\n[vm]\nnodes = 3", "vm.cpus is 2; it must be from 3", ""},
+		{"nothing but nodes, on two architectures", "config = \"numa\"\n[[scenario]]\nname = \"numa\"", "numa takes two nodes, of which s390x with the configuration numa has 1", "--arch x86_64 --config numa is where there are two"},
+		{"nothing but nodes, for a kernel that knows none", "arches = [\"x86_64\"]\n[[scenario]]\nname = \"numa\"", "of which x86_64 with the configuration measure has 1", "--arch x86_64 --config numa is where there are two"},
 		{"hot elsewhere", "[[scenario]]\nname = \"load\"\nhot = 5", "hot and rounds are for itlb", ""},
 		{"more hot than there are", "[[scenario]]\nname = \"itlb\"\nprograms = 5\nhot = 6", "hot is 6", ""},
 		{"no warm round", "[[scenario]]\nname = \"itlb\"\nrounds = 1", "rounds is 1", ""},
