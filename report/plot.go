@@ -96,11 +96,12 @@ func drawPlot(p Plot) (string, error) {
 		pl.Legend.Add(s.Name, line, marks)
 	}
 	// From 0, or a small change looks like a large one; room above for the
-	// legend.
+	// legend, as long as it leaves some for the lines.
 	if top == 0 {
 		top = 1
 	}
-	pl.Y.Min, pl.Y.Max = 0, top/(1-float64(legendLine*len(p.Series)+legendLine)/plotHeight)
+	room := min(0.7, float64(legendLine*len(p.Series)+legendLine)/plotHeight)
+	pl.Y.Min, pl.Y.Max = 0, top/(1-room)
 	pl.Y.Tick.Marker = plot.TickerFunc(func(lo, _ float64) []plot.Tick { return plainTicks(lo, top*1.05) })
 	if pl.X.Max <= pl.X.Min {
 		pl.X.Max = pl.X.Min + 1
