@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -490,6 +491,17 @@ func TestFinishNeverFlattersAFailure(t *testing.T) {
 		if rec.Verdict != tc.want || !errors.Is(err, tc.cause) {
 			t.Errorf("cause %v: verdict %s (%s), err %v", tc.cause, rec.Verdict, rec.Why, err)
 		}
+	}
+}
+
+// That a run was interrupted hides no failure to save it.
+func TestFinishThatCannotSave(t *testing.T) {
+	r, _ := testRun(t, openCache(t))
+	if err := os.RemoveAll(r.dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.finish(context.Canceled); fault.Of(err) != fault.Harness || !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, context.Canceled) {
+		t.Errorf("err = %v, of the %v", err, fault.Of(err))
 	}
 }
 

@@ -210,7 +210,10 @@ func (r *run) finish(cause error) (*results.Record, error) {
 	if err == nil {
 		err = r.Store.Publish(r.rec.ID)
 	}
-	return r.rec, errors.Join(cause, err)
+	if err != nil {
+		return r.rec, errors.Join(fault.Harnessf("%w", err), cause) // the first decides whose fault it is
+	}
+	return r.rec, cause
 }
 
 // update changes the record and saves it, so that a run which is killed leaves
