@@ -413,6 +413,23 @@ func TestMarkdownTables(t *testing.T) {
 	}
 }
 
+// Geometries that were given and not simulated are not said to have been.
+func TestGeometriesThatWereSimulated(t *testing.T) {
+	rec := exampleRecord()
+	rec.Provenance.Geometries = "name = \"mine\""
+	for _, want := range []bool{false, true} {
+		var b bytes.Buffer
+		if err := Write(&b, "html", rec); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(b.String(), "simulated beside packtest"); got != want {
+			t.Errorf("simulated: %v, want %v", got, want)
+		}
+		rec.Samples = append(rec.Samples, results.Sample{Arch: "s390x", Variant: "pack", Scenario: "itlb",
+			Sample: metric.Sample{Metric: "itlb_model_misses_per_run", Unit: "misses/run", Values: []float64{1}}})
+	}
+}
+
 // What was left out stands at the top of every report, and is no passed check.
 func TestLeftOutIsSaid(t *testing.T) {
 	rec := exampleRecord()

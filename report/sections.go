@@ -217,7 +217,8 @@ func (b *builder) provenance() Section {
 	if p.Plan != "" {
 		blocks = append(blocks, List{Items: []Item{{Text: "The plan:", Evidence: p.Plan}}})
 	}
-	if p.Geometries != "" {
+	simulated := func(s results.Sample) bool { return strings.HasPrefix(s.Metric, "itlb_model_") }
+	if p.Geometries != "" && slices.ContainsFunc(r.Samples, simulated) {
 		blocks = append(blocks, List{Items: []Item{{Text: "Instruction TLBs of the user's, simulated beside packtest's own:", Evidence: p.Geometries, Detail: true}}})
 	}
 	for _, n := range r.Notes {

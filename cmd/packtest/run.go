@@ -170,6 +170,9 @@ func (c *runFlags) asPlan() (*plan.Plan, string, error) {
 		p.Boots = int(c.Boots)
 	}
 	if c.Geometries != "" {
+		if _, err := scenarioOf(p, "--geometries", "itlb"); err != nil {
+			return nil, "", err
+		}
 		if p.Geometries, err = filepath.Abs(c.Geometries); err != nil {
 			return nil, "", err
 		}
@@ -189,18 +192,27 @@ func (c *runFlags) asPlan() (*plan.Plan, string, error) {
 	return p, text, p.Validate()
 }
 
-// sized gives a scenario the size that a flag says. A size of what is not run
-// would be left out in silence.
+// sized gives a scenario the size that a flag says.
 func sized(p *plan.Plan, flag, scenario string, n count, set func(*plan.Scenario, int)) error {
 	if n == 0 {
 		return nil
 	}
+	s, err := scenarioOf(p, flag, scenario)
+	if err != nil {
+		return err
+	}
+	set(s, int(n))
+	return nil
+}
+
+// scenarioOf finds the scenario that a flag is of. What is said of one that is not
+// run would be left out in silence.
+func scenarioOf(p *plan.Plan, flag, scenario string) (*plan.Scenario, error) {
 	i := slices.IndexFunc(p.Scenarios, func(s plan.Scenario) bool { return s.Name == scenario })
 	if i < 0 {
-		return fault.WithHint(fault.Inputf("%s is of the scenario %s, which is not run", flag, scenario), "--scenario %s asks for it", scenario)
+		return nil, fault.WithHint(fault.Inputf("%s is of the scenario %s, which is not run", flag, scenario), "--scenario %s asks for it", scenario)
 	}
-	set(&p.Scenarios[i], int(n))
-	return nil
+	return &p.Scenarios[i], nil
 }
 
 // Run carries out the run and prints its report.
