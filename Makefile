@@ -24,8 +24,8 @@ all: build
 setup:
 	@scripts/setup
 
-# A browser, to look at the pages with.
-setup-test:
+# A browser, to look at the pages with. After setup, since apt-get runs once at a time.
+setup-test: setup
 	@scripts/setup test
 
 # What runs in the guests is compiled here, once, and put into the binary. The
