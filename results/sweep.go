@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -55,19 +56,26 @@ func (s *Store) Sweep(then time.Time) (int, error) {
 // sweepStillborn removes the folder of a run that has no record, unless it is at
 // work or there is anything in the folder that it may be wanted for.
 func (s *Store) sweepStillborn(id string) (gone bool, err error) {
+	// Whoever goes on with a run that has a record must not find it held.
+	if empty, err := s.stillborn(id); err != nil || !empty {
+		return false, nil
+	}
 	release, err := s.Hold(id)
 	if err != nil {
 		return false, nil
 	}
 	defer release()
+	if empty, err := s.stillborn(id); !empty { // it may have come to something since
+		return false, err
+	}
+	return true, os.RemoveAll(s.Dir(id))
+}
+
+// stillborn tells whether there is nothing in a run's folder but what is hidden.
+func (s *Store) stillborn(id string) (bool, error) {
 	files, err := os.ReadDir(s.Dir(id))
 	if err != nil {
 		return false, err
 	}
-	for _, f := range files {
-		if !strings.HasPrefix(f.Name(), ".") {
-			return false, nil
-		}
-	}
-	return true, os.RemoveAll(s.Dir(id))
+	return !slices.ContainsFunc(files, func(f os.DirEntry) bool { return !strings.HasPrefix(f.Name(), ".") }), nil
 }

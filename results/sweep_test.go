@@ -81,3 +81,41 @@ func TestSweep(t *testing.T) {
 		t.Errorf("when it no longer is: %d, %v", n, err)
 	}
 }
+
+// A run that has a record is not held while others are swept, not even for a moment:
+// it may be gone on with.
+func TestSweepHoldsNoRun(t *testing.T) {
+	s := NewStore(t.TempDir())
+	const id = "20260101-000001"
+	if err := os.MkdirAll(s.Dir(id), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.Dir(id), RecordName), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	swept := make(chan error)
+	go func() {
+		var err error
+		for n := 0; n < 2000 && err == nil; n++ {
+			_, err = s.Sweep(time.Now().Add(time.Hour))
+		}
+		swept <- err
+	}()
+	for {
+		select {
+		case err := <-swept:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		default:
+		}
+		release, err := s.Hold(id)
+		if err != nil {
+			t.Error(err)
+			<-swept
+			return
+		}
+		release()
+	}
+}
