@@ -38,9 +38,10 @@ func anyPlace(f results.Finding) results.Fault {
 }
 
 // Has tells whether a finding is known. One that counts its cases is so only if
-// there are not far more of them, and each is about what a known one is about:
-// a page of trampolines that is writable excuses no page of programs, and no
-// hundred of either.
+// there are not far more of them, and each is about what a known one is about, as
+// far as the evidence says: a program of one type excuses none of another. Of a
+// page of kernel memory there is only its address, so it excuses any other page,
+// and no hundred of them.
 //
 // Of a known one that was not counted nobody knows how many there were.
 func (k Known) Has(f results.Finding) bool {
