@@ -15,10 +15,11 @@ import (
 // maxMbox bounds what an mbox may hold, packed and unpacked.
 const maxMbox = 256 << 20
 
-func readBounded(r io.Reader) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, maxMbox+1))
-	if err == nil && len(b) > maxMbox {
-		err = fmt.Errorf("it holds more than %d MiB", maxMbox>>20)
+// readBounded reads all of r, which is an error if that is more than limit.
+func readBounded(r io.Reader, limit int) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	if err == nil && len(b) > limit {
+		err = fmt.Errorf("it holds more than %d MiB", limit>>20)
 	}
 	return b, err
 }
@@ -43,7 +44,7 @@ func unpack(name string, b []byte) ([]byte, error) {
 	}
 	z, err := gzip.NewReader(bytes.NewReader(b))
 	if err == nil {
-		b, err = readBounded(z)
+		b, err = readBounded(z, maxMbox)
 	}
 	if err != nil {
 		return nil, fault.Inputf("unpack %s: %w", name, err)

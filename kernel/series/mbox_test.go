@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -247,16 +247,17 @@ func FuzzMbox(f *testing.F) {
 	})
 }
 
-// endless is a folder in which each name is a file without an end, as
-// /dev/zero is.
-type endless struct{ fs.File }
+// endless has no end, as /dev/zero.
+type endless struct{}
 
-func (e endless) Open(string) (fs.File, error) { return e, nil }
-func (e endless) Close() error                 { return nil }
-func (e endless) Read(b []byte) (int, error)   { return len(b), nil }
+func (endless) Read(b []byte) (int, error) { return len(b), nil }
 
 func TestEndlessFile(t *testing.T) {
-	if _, err := LoadFile(endless{}, "x.mbox"); err == nil || err.Error() != "read series x.mbox: it holds more than 256 MiB" {
+	const limit = 2 << 20
+	if _, err := readBounded(endless{}, limit); err == nil || err.Error() != "it holds more than 2 MiB" {
 		t.Errorf("%v", err)
+	}
+	if b, err := readBounded(io.LimitReader(endless{}, limit), limit); err != nil || len(b) != limit {
+		t.Errorf("up to the limit: %d bytes, %v", len(b), err)
 	}
 }

@@ -99,7 +99,7 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return readBounded(f)
+	return readBounded(f, maxMbox)
 }
 
 func loadMbox(file string, body []byte) (Series, error) {
