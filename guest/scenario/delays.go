@@ -32,7 +32,7 @@ var slowable = []string{
 // often by hundreds as by thousands: from what a processor takes to set some bits
 // to what the kernel takes to notice that a grace period is over.
 const (
-	delayOneIn = 4
+	delayOneIn = 2
 	delayMost  = 17
 )
 
@@ -58,13 +58,10 @@ func newDelay() (int, error) {
 		bpf.Typed{Functions: []bpf.TypedFunction{{}, {Start: slots(code), Arguments: 2}}})
 }
 
-// slowDown makes functions slow until the function that it returns is called.
-func slowDown() (stop func() error, err error) {
-	program, err := newDelay()
-	if err != nil {
-		return nil, err
-	}
-	undo := []func() error{func() error { return bpf.Close(program) }}
+// slowDown makes functions slow by a program until the function that it returns is
+// called.
+func slowDown(program int) (stop func() error, err error) {
+	var undo []func() error
 	stop = func() (err error) {
 		for i := len(undo) - 1; i >= 0; i-- {
 			err = errors.Join(err, undo[i]())

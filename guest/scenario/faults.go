@@ -337,12 +337,12 @@ func (f *faultAttack) inspect(op operation, hit bool, when string) error {
 type steadyState struct{ charged, programs int64 }
 
 // count reads what is counted.
-func (f *faultAttack) count() (steadyState, error) {
+func (a *attack) count() (steadyState, error) {
 	n, err := countPrograms()
 	if err != nil {
 		return steadyState{}, err
 	}
-	charged, err := f.reader.charged()
+	charged, err := a.reader.charged()
 	return steadyState{charged: charged, programs: int64(n)}, err
 }
 
@@ -373,16 +373,16 @@ const (
 
 // await waits, while programs are freed, until the counts are as wanted, or for as
 // long as settle would, and returns them.
-func (f *faultAttack) await(ctx context.Context, wanted func(steadyState) bool) (steadyState, error) {
+func (a *attack) await(ctx context.Context, wanted func(steadyState) bool) (steadyState, error) {
 	limit := settleLimit
-	if f.watch.wasTold(leftPrograms) || f.watch.wasTold(leftCharge) {
+	if a.watch.wasTold(leftPrograms) || a.watch.wasTold(leftCharge) {
 		// It may be lost for good.
 		limit = settleAgain
 	}
 	var now steadyState
 	var l least
-	_, err := f.env.awaitFreed(ctx, limit, 200*time.Millisecond, func() (_ progress, err error) {
-		now, err = f.count()
+	_, err := a.env.awaitFreed(ctx, limit, 200*time.Millisecond, func() (_ progress, err error) {
+		now, err = a.count()
 		return l.progress(wanted(now), now.charged, now.programs), err
 	})
 	return now, err

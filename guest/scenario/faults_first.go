@@ -74,31 +74,31 @@ func (f *faultAttack) firstOperations(ctx context.Context) ([]operation, error) 
 
 // fillUp takes what room there is in executable memory, until p would get new
 // memory, and says whether it came to that.
-func (f *faultAttack) fillUp(ctx context.Context, p fleet.Program) (bool, error) {
+func (a *attack) fillUp(ctx context.Context, p fleet.Program) (bool, error) {
 	for range fillings {
-		new, err := f.getsNew(ctx, p)
+		new, err := a.getsNew(ctx, p)
 		if err != nil || new {
 			return new, err
 		}
-		room, _, err := f.watch.room()
+		room, _, err := a.watch.room()
 		if err != nil {
 			return false, err
 		}
 		if room > 2*fillingEdge {
-			steps, err := f.stepsOf(ctx, room-fillingEdge)
+			steps, err := a.stepsOf(ctx, room-fillingEdge)
 			if err != nil {
 				return false, err
 			}
-			if err := f.load(longProgram(rand.New(rand.NewPCG(f.seed, 3)), 0, steps)); err != nil {
+			if err := a.load(longProgram(rand.New(rand.NewPCG(uint64(room), 3)), 0, steps)); err != nil {
 				return false, err
 			}
 		}
 		for i := range 2 * edgeSmall {
-			small, err := f.fleet.Small(i)
+			small, err := a.fleet.Small(i)
 			if err != nil {
 				return false, err
 			}
-			if new, err = f.getsNew(ctx, small); err != nil {
+			if new, err = a.getsNew(ctx, small); err != nil {
 				return false, err
 			}
 			if new {
@@ -111,34 +111,34 @@ func (f *faultAttack) fillUp(ctx context.Context, p fleet.Program) (bool, error)
 
 // getsNew loads p, and says whether it got memory that was not there before. If
 // it did, p is freed again.
-func (f *faultAttack) getsNew(ctx context.Context, p fleet.Program) (bool, error) {
-	before, err := f.count()
+func (a *attack) getsNew(ctx context.Context, p fleet.Program) (bool, error) {
+	before, err := a.count()
 	if err != nil {
 		return false, err
 	}
-	areas, err := f.env.Kernel.Vmalloc()
+	areas, err := a.env.Kernel.Vmalloc()
 	if err != nil {
 		return false, err
 	}
-	if err := f.load(p); err != nil {
+	if err := a.load(p); err != nil {
 		return false, err
 	}
-	loaded := f.set.programs[len(f.set.programs)-1]
+	loaded := a.set.programs[len(a.set.programs)-1]
 	in, err := bpf.ProgramInfo(loaded.fd)
 	if err != nil {
 		return false, err
 	}
-	now, err := f.env.Kernel.Vmalloc()
+	now, err := a.env.Kernel.Vmalloc()
 	if err != nil || !isNew(in.Functions[0].Address, areas, now) {
 		return false, err
 	}
-	return true, f.unload(ctx, loaded, before)
+	return true, a.unload(ctx, loaded, before)
 }
 
 // unload frees p, and waits until the counts are no higher than before.
-func (f *faultAttack) unload(ctx context.Context, p program, before steadyState) error {
-	f.set.keep(func(other program) bool { return other.fd != p.fd })
-	_, err := f.await(ctx, func(now steadyState) bool { return now.charged <= before.charged && now.programs <= before.programs })
+func (a *attack) unload(ctx context.Context, p program, before steadyState) error {
+	a.set.keep(func(other program) bool { return other.fd != p.fd })
+	_, err := a.await(ctx, func(now steadyState) bool { return now.charged <= before.charged && now.programs <= before.programs })
 	return err
 }
 
@@ -149,20 +149,20 @@ func isNew(address uint64, before, now []probe.Area) bool {
 }
 
 // stepsOf returns how many steps of a long program are so many bytes of code.
-func (f *faultAttack) stepsOf(ctx context.Context, bytes int64) (int, error) {
-	before, err := f.count()
+func (a *attack) stepsOf(ctx context.Context, bytes int64) (int, error) {
+	before, err := a.count()
 	if err != nil {
 		return 0, err
 	}
-	if err := f.load(longProgram(rand.New(rand.NewPCG(f.seed, 4)), 0, sampleSteps)); err != nil {
+	if err := a.load(longProgram(rand.New(rand.NewPCG(uint64(bytes), 4)), 0, sampleSteps)); err != nil {
 		return 0, err
 	}
-	sample := f.set.programs[len(f.set.programs)-1]
+	sample := a.set.programs[len(a.set.programs)-1]
 	in, err := bpf.ProgramInfo(sample.fd)
 	if err != nil {
 		return 0, err
 	}
-	return int(bytes * sampleSteps / int64(in.JITBytes)), f.unload(ctx, sample, before)
+	return int(bytes * sampleSteps / int64(in.JITBytes)), a.unload(ctx, sample, before)
 }
 
 // asXDP makes a long XDP program of at least so many bytes of code.

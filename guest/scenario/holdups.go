@@ -127,23 +127,24 @@ func newHoldUp(arch string, ranges [][2]uint64) (int, error) {
 		bpf.Typed{Functions: []bpf.TypedFunction{{}, {Start: slots(code), Arguments: 2}}})
 }
 
-// holdUp holds processors up until the function that it returns is called.
-func (env *Env) holdUp() (stop func() error, err error) {
+// newHoldUps loads the program that holdUp has processors held up by.
+func (env *Env) newHoldUps() (int, error) {
 	ranges, err := env.findHeldUp()
 	if err != nil {
-		return nil, err
+		return -1, err
 	}
 	if len(ranges) == 0 {
-		return nil, errors.New("no function of the kernel's is one to hold processors up in")
+		return -1, errors.New("no function of the kernel's is one to hold processors up in")
 	}
-	program, err := newHoldUp(env.Arch, ranges)
-	if err != nil {
-		return nil, err
-	}
-	undo := []func() error{func() error { return bpf.Close(program) }}
+	return newHoldUp(env.Arch, ranges)
+}
+
+// holdUp holds processors up by a program until the function that it returns is called.
+func holdUp(program int) (stop func() error, err error) {
+	var clocks []int
 	stop = func() (err error) {
-		for i := len(undo) - 1; i >= 0; i-- {
-			err = errors.Join(err, undo[i]())
+		for _, fd := range clocks {
+			err = errors.Join(err, bpf.Close(fd))
 		}
 		return err
 	}
@@ -152,7 +153,7 @@ func (env *Env) holdUp() (stop func() error, err error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("hold processors up: %w", err), stop())
 		}
-		undo = append(undo, func() error { return bpf.Close(clock) })
+		clocks = append(clocks, clock)
 	}
 	return stop, nil
 }
