@@ -92,11 +92,19 @@ func faults(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error) {
 
 // sweep injects faults into all operations at all sites.
 func (f *faultAttack) sweep(ctx context.Context, sites []site, operations []operation) error {
+	start, err := f.count()
+	if err != nil {
+		return err
+	}
 	// Once without a fault: what is allocated once and kept is there then.
 	for _, op := range operations {
 		if err := f.alone(op, func(*probe.ThreadFaults) error { return f.faultless(op) }); err != nil {
 			return fmt.Errorf("%s: %w", op.name, err)
 		}
+	}
+	// What is still being freed must not count as what was there.
+	if _, err := f.await(ctx, func(now steadyState) bool { return now.charged <= start.charged && now.programs <= start.programs }); err != nil {
+		return err
 	}
 	before, err := f.steady(ctx)
 	if err != nil {
@@ -119,7 +127,7 @@ func (f *faultAttack) sweep(ctx context.Context, sites []site, operations []oper
 				return fmt.Errorf("%s, %s: %w", s.name, op.name, err)
 			}
 		}
-		if executable, err = f.compareMemory(ctx, executable, used, s.name); err != nil {
+		if executable, used, err = f.compareMemory(ctx, executable, used, s.name); err != nil {
 			return err
 		}
 		if err := f.watch.look(ctx); err != nil {
@@ -403,15 +411,22 @@ func (f *faultAttack) compare(ctx context.Context, before steadyState, after str
 }
 
 // compareMemory holds executable memory, and memory of that sort altogether, against
-// what they were before anything failed at a site. It returns the former.
-func (f *faultAttack) compareMemory(ctx context.Context, executable, used int64, site string) (int64, error) {
+// what they were before anything failed at a site. It returns what they are to be held
+// against next: what was told of as lost is not waited for again.
+func (f *faultAttack) compareMemory(ctx context.Context, executable, used int64, site string) (int64, int64, error) {
 	after := "calls failed at each point of " + site
 	now, err := f.watch.await(ctx, executable, leftExecutable, f.watch.executable)
 	if err != nil {
-		return now, err
+		return now, used, err
 	}
 	f.watch.report(oracle.Returned([]oracle.Figure{{Name: "executable memory", Title: leftExecutable, Unit: "bytes", Was: executable, Is: now}}, after))
 	nowUsed, err := f.vmallocUsed(ctx, used+vmallocSpare)
-	f.watch.report(unreturned(used, nowUsed, after))
-	return now, err
+	if err != nil {
+		return now, used, err
+	}
+	if lost := unreturned(used, nowUsed, after); lost != nil {
+		f.watch.report(lost)
+		used = nowUsed
+	}
+	return now, used, nil
 }

@@ -47,8 +47,11 @@ func parallel(ctx context.Context, env *Env, spec wire.ScenarioSpec) (err error)
 	defer func() { err = errors.Join(err, a.close(ctx)) }()
 	workers := runtime.NumCPU()
 	p := crowd{a: a, seed: spec.Seed}
-	// Before there is anything else.
+	// Before there is anything else. What it loads, to leave no room, is not what was
+	// asked for.
+	loads := a.loads
 	p.fail(p.races(ctx, workers))
+	a.loads = loads
 	if err := p.err(); err != nil {
 		env.refused(err)
 		return err
@@ -216,27 +219,31 @@ func (c *crowd) races(ctx context.Context, workers int) (err error) {
 		return err
 	}
 	undo = append(undo, func() error { return bpf.Close(holds) })
-	slows, err := newDelay()
-	if err != nil {
-		return err
-	}
-	undo = append(undo, func() error { return bpf.Close(slows) }, func() error { c.a.set.close(); return nil })
-	if !crowded {
+	if !crowded { // and under QEMU 7.2 kprobes lead processors of s390x astray
+		slows, err := newDelay()
+		if err != nil {
+			return err
+		}
+		undo = append(undo, func() error { return bpf.Close(slows) }, func() error { c.a.set.close(); return nil })
 		if err := c.leaveNoRoom(ctx); err != nil {
 			return err
 		}
+		stop, err := slowDown(slows)
+		if err != nil {
+			return err
+		}
+		undo = append(undo, stop)
+	}
+	// What stays, and not what a race has left to be freed.
+	base, err := c.a.reader.charged()
+	if err != nil {
+		return err
 	}
 	stop, err := holdUp(holds)
 	if err != nil {
 		return err
 	}
 	undo = append(undo, stop)
-	if !crowded { // and under QEMU 7.2 kprobes lead processors of s390x astray
-		if stop, err = slowDown(slows); err != nil {
-			return err
-		}
-		undo = append(undo, stop)
-	}
 	looking, done := context.WithCancel(ctx)
 	var look sync.WaitGroup
 	b := c.a.watch.newBothWatch()
@@ -246,7 +253,7 @@ func (c *crowd) races(ctx context.Context, workers int) (err error) {
 	if !crowded {
 		c.race(ctx, workers)
 	}
-	err = c.raceInStep(ctx, workers)
+	err = c.raceInStep(ctx, workers, base)
 	done()
 	look.Wait()
 	b.report()
@@ -286,8 +293,8 @@ func (c *crowd) race(ctx context.Context, workers int) {
 
 // raceInStep has workers load, run and free a few tiny programs in step: the last
 // programs that there are go at the same moment, and when the kernel has begun to
-// free them new ones come.
-func (c *crowd) raceInStep(ctx context.Context, workers int) error {
+// free them new ones come. base is what is charged without them.
+func (c *crowd) raceInStep(ctx context.Context, workers int, base int64) error {
 	ctx, cancel := context.WithTimeout(ctx, raceLong)
 	defer cancel()
 	sets := make([]loaded, workers)
@@ -299,10 +306,6 @@ func (c *crowd) raceInStep(ctx context.Context, workers int) error {
 			})
 		}
 		all.Wait()
-	}
-	base, err := c.a.reader.charged()
-	if err != nil {
-		return err
 	}
 	r := rand.New(rand.NewPCG(c.seed, 1<<33))
 	for n := 0; n < raceSteps && ctx.Err() == nil && c.err() == nil; n++ {

@@ -146,7 +146,7 @@ func unreturned(before, after int64, what string) []wire.Finding {
 	if after <= before+vmallocSpare {
 		return nil
 	}
-	return oracle.Returned([]oracle.Figure{{Name: "VmallocUsed", Title: "memory of large programs is never given back", Unit: "bytes",
+	return oracle.Returned([]oracle.Figure{{Name: "VmallocUsed", Title: "memory of programs is never given back", Unit: "bytes",
 		Was: before, Is: after}}, what)
 }
 
