@@ -27,7 +27,7 @@ func shapeReaders(ctx context.Context, s *shapesAttack) error {
 	if err != nil {
 		return err
 	}
-	defer sitter.state.Close()
+	defer sitter.close()
 	ways := []func(ctx context.Context, s *shapesAttack) (*removal, error){removeProgram}
 	if dispatcherMissing(s.env) == "" {
 		ways = append(ways, removeDispatcher, rewriteDispatcher)
@@ -105,7 +105,7 @@ func (s *shapesAttack) holdOnce(ctx context.Context, x *sitter, r *removal) (wha
 	}()
 	<-begun
 	looks := 0
-	for ; what == ""; looks++ {
+	for end := time.Now().Add(sitterStay); what == "" && time.Now().Before(end); looks++ {
 		readErr := s.watch.core.ReadAt(after, r.start)
 		in, err := x.in()
 		if err != nil {
@@ -140,14 +140,19 @@ func head(b []byte) []byte { return b[:min(len(b), 16)] }
 type sitter struct {
 	program program
 	state   *bpf.Array // whether it has begun, whether it has ended, 8 bytes each
+	told    *bpf.Array // whether it is to end, 8 bytes
 	out     chan error
 	wrong   string // its answer, if that was wrong; there when out is
 }
 
 const (
 	// sitterRounds is the most that bpf_loop takes (BPF_MAX_LOOPS), and
-	// sitterLoops how often it is called: half a second under emulation.
+	// sitterLoops how often it is called: a second or more under emulation.
 	sitterRounds, sitterLoops = 1 << 23, 2
+	// sitterStay is how long it stays before it is told to end. Nothing else runs on
+	// its processor, and on a busy host the loops take longer than RCU waits without
+	// a word.
+	sitterStay = time.Second
 	// sitterLimit is how long it may take to begin.
 	sitterLimit  = 30 * time.Second
 	sitterAnswer = 77
@@ -161,6 +166,11 @@ func (s *shapesAttack) newSitter() (*sitter, error) {
 	if err != nil {
 		return nil, err
 	}
+	told, err := bpf.NewArray(8)
+	if err != nil {
+		return nil, errors.Join(err, state.Close())
+	}
+	x := &sitter{state: state, told: told}
 	say := func(offset uint32) []bpf.Instruction {
 		return []bpf.Instruction{bpf.LoadMapValue(bpf.R1, state.FD(), offset), bpf.Mov.Imm(bpf.R2, 1), bpf.StoreMem(bpf.R1, 0, bpf.R2, bpf.DWord)}
 	}
@@ -174,18 +184,26 @@ func (s *shapesAttack) newSitter() (*sitter, error) {
 		main = append(loop(slots(main)), main...)
 	}
 	main = append(say(0), main...)
-	callback := []bpf.Instruction{bpf.Mov.Imm(bpf.R0, 0), bpf.Exit()}
-	p, err := s.calledBack(main, callback, 100, sitterAnswer)
-	if err != nil {
-		return nil, errors.Join(err, state.Close())
+	// A loop ends when its function returns 1.
+	callback := []bpf.Instruction{bpf.LoadMapValue(bpf.R1, told.FD(), 0), bpf.LoadMem(bpf.R0, bpf.R1, 0, bpf.DWord),
+		bpf.And.Imm(bpf.R0, 1), bpf.Exit()}
+	if x.program, err = s.calledBack(main, callback, 100, sitterAnswer); err != nil {
+		return nil, errors.Join(err, x.close())
 	}
-	return &sitter{program: p, state: state}, nil
+	return x, nil
+}
+
+func (x *sitter) close() error { return errors.Join(x.state.Close(), x.told.Close()) }
+
+// tell has the program end, or not.
+func (x *sitter) tell(end uint64) error {
+	return x.told.Write(binary.NativeEndian.AppendUint64(nil, end))
 }
 
 // enter returns when the program runs, on another processor than that which
 // looks at its state.
 func (s *shapesAttack) enter(ctx context.Context, x *sitter) error {
-	if err := x.state.Write(make([]byte, 16)); err != nil {
+	if err := errors.Join(x.tell(0), x.state.Write(make([]byte, 16))); err != nil {
 		return err
 	}
 	x.out = make(chan error, 1)
@@ -227,9 +245,9 @@ func (x *sitter) words() (begun, ended bool, err error) {
 	return binary.NativeEndian.Uint64(b) != 0, binary.NativeEndian.Uint64(b[8:]) != 0, nil
 }
 
-// leave waits until the program is out.
+// leave tells the program to end, and waits until it is out.
 func (s *shapesAttack) leave(x *sitter) error {
-	err := <-x.out
+	err := errors.Join(x.tell(1), <-x.out)
 	if x.wrong != "" {
 		s.wrong = append(s.wrong, x.wrong)
 		x.wrong = ""
