@@ -105,16 +105,7 @@ func TestOwnGeometry(t *testing.T) {
 // What was kept of a trace was simulated with the geometries of that day.
 func TestKeptGeometries(t *testing.T) {
 	key := func(text string, traced bool) string {
-		r, _ := testRun(t, openCache(t))
-		r.prep.geometries.text = text
-		r.Version = "1"
-		b := testBoot(true)
-		b.traced = traced
-		k, err := r.keptKey(b, "tcg", initrdFile(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
+		return keptKeyOf(t, traced, func(r *run) { r.prep.geometries.text, r.Version = text, "1" })
 	}
 	if key("a", true) == key("b", true) {
 		t.Error("figures of other geometries are taken over")

@@ -220,19 +220,26 @@ func TestWhatIfs(t *testing.T) {
 	}
 }
 
+// keptKeyOf is the key that an outcome of a boot is kept under in a run that change
+// has set up.
+func keptKeyOf(t *testing.T, traced bool, change func(*run)) string {
+	t.Helper()
+	r, _ := testRun(t, openCache(t))
+	change(r)
+	b := testBoot(true)
+	b.traced = traced
+	k, err := r.keptKey(b, "tcg", initrdFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
 // Kept outcomes of a traced boot are those of this packtest, which has the
 // simulator in it; of the others they outlive it.
 func TestKeptTraces(t *testing.T) {
 	key := func(version string, traced bool) string {
-		r, _ := testRun(t, openCache(t))
-		r.Version = version
-		b := testBoot(true)
-		b.traced = traced
-		k, err := r.keptKey(b, "tcg", initrdFile(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
+		return keptKeyOf(t, traced, func(r *run) { r.Version = version })
 	}
 	if key("1", true) == key("2", true) {
 		t.Error("another packtest takes over what a trace came to")
