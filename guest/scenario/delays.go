@@ -36,31 +36,25 @@ const (
 	delayMost  = 17
 )
 
-// newDelay loads the program that does nothing for a while.
-func newDelay() (int, error) {
-	nothing := []bpf.Instruction{bpf.Mov.Imm(bpf.R0, 0), bpf.Exit()}
-	code := []bpf.Instruction{
+// newDelay loads the program that now and then does nothing for a while.
+func newDelay() (idler, error) {
+	look := []bpf.Instruction{
 		bpf.Call(bpf.Random),
 		bpf.Mov.Reg(bpf.R2, bpf.R0),
 		bpf.And.Imm(bpf.R2, delayOneIn-1),
-		bpf.JumpGT(bpf.R2, 0, 9),
+		bpf.JumpGT(bpf.R2, delayOneIn-2, int16(slots(returning()))),
+	}
+	return newIdler(bpf.Kprobe, "delay", look, []bpf.Instruction{
 		bpf.RSh.Imm(bpf.R0, 16),
 		bpf.And.Imm(bpf.R0, 15),
 		bpf.Mov.Imm(bpf.R1, 1<<(delayMost-15)),
 		bpf.LSh.Reg(bpf.R1, bpf.R0),
-		bpf.LoadFunction(bpf.R2, int32(3+len(nothing))), // two slots
-		bpf.Mov.Imm(bpf.R3, 0),
-		bpf.Mov.Imm(bpf.R4, 0),
-		bpf.Call(bpf.Loop),
-	}
-	code = append(code, nothing...)
-	return bpf.LoadTyped(bpf.Kprobe, "delay", encode(append(code, nothing...)),
-		bpf.Typed{Functions: []bpf.TypedFunction{{}, {Start: slots(code), Arguments: 2}}})
+	})
 }
 
 // slowDown makes functions slow by a program until the function that it returns is
 // called.
-func slowDown(program int) (stop func() error, err error) {
+func slowDown(program idler) (stop func() error, err error) {
 	var undo []func() error
 	stop = func() (err error) {
 		for i := len(undo) - 1; i >= 0; i-- {
@@ -82,7 +76,7 @@ func slowDown(program int) (stop func() error, err error) {
 		if probed == 0 {
 			return nil, errors.Join(fmt.Errorf("set kprobes on %d functions: %w", len(slowable), last), stop())
 		}
-		remove, err := attachEvent(name, program)
+		remove, err := attachEvent(name, program.fd)
 		if err != nil {
 			return nil, errors.Join(err, stop())
 		}

@@ -90,23 +90,11 @@ func codeRanges(symbols []probe.Symbol) (list [][2]uint64) {
 
 // newHoldUp loads the program that does nothing for a while if any of the ranges
 // was interrupted.
-func newHoldUp(arch string, ranges [][2]uint64) (int, error) {
+func newHoldUp(arch string, ranges [][2]uint64) (idler, error) {
 	at, err := bpf.InterruptedAt(arch)
 	if err != nil {
-		return -1, err
+		return idler{}, err
 	}
-	nothing := []bpf.Instruction{bpf.Mov.Imm(bpf.R0, 0), bpf.Exit()}
-	wait := []bpf.Instruction{
-		bpf.Call(bpf.Random),
-		bpf.And.Imm(bpf.R0, heldUpMost-heldUpLeast-1),
-		bpf.Mov.Imm(bpf.R1, 1<<(heldUpLeast+1)),
-		bpf.LSh.Reg(bpf.R1, bpf.R0),
-		bpf.LoadFunction(bpf.R2, int32(3+len(nothing))), // two slots
-		bpf.Mov.Imm(bpf.R3, 0),
-		bpf.Mov.Imm(bpf.R4, 0),
-		bpf.Call(bpf.Loop),
-	}
-	wait = append(wait, nothing...)
 	var look []bpf.Instruction
 	for i := len(ranges) - 1; i >= 0; i-- {
 		start, end := ranges[i][0], ranges[i][1]
@@ -117,30 +105,32 @@ func newHoldUp(arch string, ranges [][2]uint64) (int, error) {
 			bpf.LoadImm(bpf.R8, start),
 			bpf.Sub.Reg(bpf.R7, bpf.R8),
 			bpf.JumpGT(bpf.R7, int32(end-start-1), 1),
-			bpf.Jump(int16(slots(look) + len(nothing))),
+			bpf.Jump(int16(slots(look) + slots(returning()))),
 		}
 		look = append(one, look...)
 	}
-	code := append([]bpf.Instruction{bpf.LoadMem(bpf.R6, bpf.R1, at, bpf.DWord)}, look...)
-	code = append(append(code, nothing...), wait...)
-	return bpf.LoadTyped(bpf.PerfEvent, "hold_up", encode(append(code, nothing...)),
-		bpf.Typed{Functions: []bpf.TypedFunction{{}, {Start: slots(code), Arguments: 2}}})
+	return newIdler(bpf.PerfEvent, "hold_up", append([]bpf.Instruction{bpf.LoadMem(bpf.R6, bpf.R1, at, bpf.DWord)}, look...), []bpf.Instruction{
+		bpf.Call(bpf.Random),
+		bpf.And.Imm(bpf.R0, heldUpMost-heldUpLeast-1),
+		bpf.Mov.Imm(bpf.R1, 1<<(heldUpLeast+1)),
+		bpf.LSh.Reg(bpf.R1, bpf.R0),
+	})
 }
 
 // newHoldUps loads the program that holdUp has processors held up by.
-func (env *Env) newHoldUps() (int, error) {
+func (env *Env) newHoldUps() (idler, error) {
 	ranges, err := env.findHeldUp()
 	if err != nil {
-		return -1, err
+		return idler{}, err
 	}
 	if len(ranges) == 0 {
-		return -1, errors.New("no function of the kernel's is one to hold processors up in")
+		return idler{}, errors.New("no function of the kernel's is one to hold processors up in")
 	}
 	return newHoldUp(env.Arch, ranges)
 }
 
 // holdUp holds processors up by a program until the function that it returns is called.
-func holdUp(program int) (stop func() error, err error) {
+func holdUp(program idler) (stop func() error, err error) {
 	var clocks []int
 	stop = func() (err error) {
 		for _, fd := range clocks {
@@ -149,7 +139,7 @@ func holdUp(program int) (stop func() error, err error) {
 		return err
 	}
 	for i := range runtime.NumCPU() {
-		clock, err := bpf.AtClock(i, clockPeriod, program)
+		clock, err := bpf.AtClock(i, clockPeriod, program.fd)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("hold processors up: %w", err), stop())
 		}

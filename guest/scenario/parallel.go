@@ -218,15 +218,19 @@ func (c *crowd) races(ctx context.Context, workers int) (err error) {
 	if err != nil {
 		return err
 	}
-	undo = append(undo, func() error { return bpf.Close(holds) })
+	undo = append(undo, holds.close)
 	if !crowded { // and under QEMU 7.2 kprobes lead processors of s390x astray
 		slows, err := newDelay()
 		if err != nil {
 			return err
 		}
-		undo = append(undo, func() error { return bpf.Close(slows) }, func() error { c.a.set.close(); return nil })
-		if err := c.leaveNoRoom(ctx); err != nil {
+		undo = append(undo, slows.close, func() error { c.a.set.close(); return nil })
+		none, err := c.leaveNoRoom(ctx)
+		if err != nil {
 			return err
+		}
+		if !none {
+			c.a.env.Report.Unmeasured("attack_loads", "races for the first memory and the last: there is always room for another program")
 		}
 		stop, err := slowDown(slows)
 		if err != nil {
@@ -257,15 +261,22 @@ func (c *crowd) races(ctx context.Context, workers int) (err error) {
 	done()
 	look.Wait()
 	b.report()
+	if err != nil {
+		return err
+	}
+	held, err := holds.count()
+	if err == nil && held == 0 {
+		c.a.env.Report.Unmeasured("attack_loads", "races of processors that are held up: none was, in any function that executable memory is made of")
+	}
 	return err
 }
 
 // leaveNoRoom takes what room there is in executable memory, down to that for the
-// smallest program.
-func (c *crowd) leaveNoRoom(ctx context.Context) error {
+// smallest program, and says whether none is left.
+func (c *crowd) leaveNoRoom(ctx context.Context) (bool, error) {
 	tiny, err := c.a.fleet.Tiny(0)
 	if err != nil {
-		return err
+		return false, err
 	}
 	new, err := c.a.fillUp(ctx, tiny)
 	for range edgeTiny {
@@ -274,7 +285,7 @@ func (c *crowd) leaveNoRoom(ctx context.Context) error {
 		}
 		new, err = c.a.getsNew(ctx, tiny)
 	}
-	return err
+	return new, err
 }
 
 // race has workers load, run and free one to three tiny programs at a time, and
