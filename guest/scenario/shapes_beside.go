@@ -118,26 +118,32 @@ func (s *shapesAttack) loadBeside(i int, counts *probe.Interruptions, other int)
 // occupied has a processor run a program on and on, until leave is called.
 func occupied(p program, processor int) (leave func() error, err error) {
 	var stop atomic.Bool
-	var thread atomic.Int32
+	threads := make([]atomic.Int32, 1)
 	done := make(chan error, 1)
 	go func() {
 		done <- onProcessor(processor, func() error {
-			thread.Store(int32(unix.Gettid()))
+			threads[0].Store(int32(unix.Gettid()))
 			return bpf.Occupy(p.fd, make([]byte, p.Packet()), &stop)
 		})
 	}()
 	return func() error {
 		stop.Store(true)
-		for {
-			if tid := int(thread.Load()); tid != 0 {
+		interrupt(threads, func() bool { return len(done) == 1 })
+		return <-done
+	}, nil
+}
+
+// interrupt gets threads out of the system calls that they are in, until they are all
+// gone. One that was not in it yet when the signal came needs another. A thread's
+// number is 0 as long as it has none.
+func interrupt(threads []atomic.Int32, gone func() bool) {
+	for !gone() {
+		for i := range threads {
+			if tid := int(threads[i].Load()); tid != 0 {
 				// One that has ended is no error. The runtime takes SIGURG for nothing.
 				_ = unix.Tgkill(unix.Getpid(), tid, unix.SIGURG)
 			}
-			select {
-			case err := <-done:
-				return err
-			case <-time.After(20 * time.Millisecond):
-			}
 		}
-	}, nil
+		time.Sleep(20 * time.Millisecond)
+	}
 }

@@ -98,17 +98,10 @@ func (s *shapesAttack) crowdDispatcher(ctx context.Context) (err error) {
 		err = s.dispatch(more)
 	}
 	stop.Store(true)
-	for int(gone.Load()) < len(all) {
-		// A thread that was not in the system call yet when the signal came needs another.
-		for i := range threads {
-			if tid := int(threads[i].Load()); tid != 0 {
-				// One that has ended is no error. The runtime takes SIGURG for nothing.
-				_ = unix.Tgkill(unix.Getpid(), tid, unix.SIGURG)
-			}
-		}
+	interrupt(threads, func() bool {
 		s.env.Report.Progress(int(gone.Load()), len(all), "programs out of the dispatcher")
-		time.Sleep(20 * time.Millisecond)
-	}
+		return int(gone.Load()) == len(all)
+	})
 	work.Wait()
 	return errors.Join(err, errors.Join(errs...))
 }
