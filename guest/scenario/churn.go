@@ -100,23 +100,11 @@ func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
 	var loads []oracle.Growth
 	var charges []oracle.Charge
 	for i := range 1 + largePrograms {
-		free, had, err := a.watch.room()
+		before, err := a.reader.charged()
 		if err != nil {
 			return err
 		}
-		before, err := a.reader.read()
-		if err != nil {
-			return err
-		}
-		if err := a.load(longProgram(r, a.n+i, steps)); err != nil {
-			return err
-		}
-		large := a.set.programs[len(a.set.programs)-1]
-		in, err := bpf.ProgramInfo(large.fd)
-		if err != nil {
-			return err
-		}
-		_, have, err := a.watch.room()
+		g, large, err := a.loadLong(r, steps)
 		if err != nil {
 			return err
 		}
@@ -126,12 +114,12 @@ func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
 		}
 		if i > 0 {
 			// Before the first something may be given back yet.
-			charges = append(charges, oracle.Charge{Code: int64(in.JITBytes), Charged: charged - before.charged})
+			charges = append(charges, oracle.Charge{Code: g.Need, Charged: charged - before})
 		}
-		loads = append(loads, oracle.Growth{Need: int64(in.JITBytes), Room: free, More: have - had})
+		loads = append(loads, g)
 		if i == 0 {
 			// A short one tells how much code the JIT makes of a step.
-			steps = largeBytes * steps / int(in.JITBytes)
+			steps = largeBytes * steps / int(g.Need)
 		}
 		single := loaded{programs: []program{large}}
 		a.runs++
@@ -143,17 +131,13 @@ func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
 				return err
 			}
 		}
-		a.set.keep(func(p program) bool { return p.fd != large.fd })
-		after, err := a.reader.settle(ctx, before, nil)
-		if err != nil {
+		gone, err := a.gone(ctx, large, g.Need)
+		if err != nil || !gone {
+			// It is for the end of the scenario to say that nothing came back.
 			return err
 		}
-		if after.charged > before.charged {
-			// It is for the end of the scenario to say that nothing came back.
-			return nil
-		}
 		if i > 0 {
-			if err := a.load(longProgram(r, a.n+1+largePrograms+i, steps*stayingBytes/largeBytes)); err != nil {
+			if _, _, err := a.loadLong(r, steps*stayingBytes/largeBytes); err != nil {
 				return err
 			}
 			steps -= steps / 20
@@ -162,7 +146,92 @@ func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
 	}
 	a.watch.report(oracle.Filled(loads))
 	a.watch.report(oracle.Charged(charges))
+	if err := a.refill(ctx, r, steps); err != nil {
+		return err
+	}
 	return a.checkFast(ctx)
+}
+
+const (
+	// refillLeast and refillMost are how many programs are loaded until there is no
+	// room for another: more than fit into one area of 2 MiB, if each has half a MiB.
+	refillLeast, refillMost = 5, 12
+	// refillTimes is how often a program is loaded to where another was.
+	refillTimes = 2
+)
+
+// refill loads programs of so many steps until there is no room for another, and
+// then frees one of them: the first, in whose place others are loaded, one at a time,
+// and when that is taken again the last. So wherever the room is, it must be found.
+func (a *attack) refill(ctx context.Context, r *rand.Rand, steps int) error {
+	type placed struct {
+		program
+		bytes int64
+	}
+	var list []placed
+	for len(list) < refillMost {
+		g, p, err := a.loadLong(r, steps)
+		if err != nil {
+			return err
+		}
+		list = append(list, placed{p, g.Need})
+		if room, _, err := a.watch.room(); err != nil {
+			return err
+		} else if len(list) >= refillLeast && room < g.Need {
+			break
+		}
+	}
+	var loads []oracle.Growth
+	for _, old := range []placed{list[0], list[len(list)-1]} {
+		for range refillTimes {
+			if gone, err := a.gone(ctx, old.program, old.bytes); err != nil || !gone {
+				return err
+			}
+			// It fits there with all that is around it.
+			g, p, err := a.loadLong(r, steps-steps/20)
+			if err != nil {
+				return err
+			}
+			loads, old = append(loads, g), placed{p, g.Need}
+		}
+		a.env.Report.Progress(a.loads, 0, "programs loaded")
+	}
+	a.watch.report(oracle.Filled(loads))
+	return nil
+}
+
+// loadLong loads the next program of so many steps, and returns what became of
+// executable memory.
+func (a *attack) loadLong(r *rand.Rand, steps int) (g oracle.Growth, p program, err error) {
+	var had, have int64
+	if g.Room, had, err = a.watch.room(); err != nil {
+		return g, p, err
+	}
+	if err := a.load(longProgram(r, a.loads, steps)); err != nil {
+		return g, p, err
+	}
+	p = a.set.programs[len(a.set.programs)-1]
+	in, err := bpf.ProgramInfo(p.fd)
+	if err != nil {
+		return g, p, err
+	}
+	g.Need = int64(in.JITBytes)
+	_, have, err = a.watch.room()
+	g.More = have - had
+	return g, p, err
+}
+
+// gone frees p, whose code has so many bytes, and says whether the kernel gave them
+// back.
+func (a *attack) gone(ctx context.Context, p program, bytes int64) (bool, error) {
+	want, err := a.reader.read()
+	if err != nil {
+		return false, err
+	}
+	want.programs, want.charged = want.programs-1, want.charged-bytes
+	a.set.keep(func(other program) bool { return other.fd != p.fd })
+	now, err := a.reader.settle(ctx, want, nil)
+	return now.charged <= want.charged, err
 }
 
 // fragment frees every second program in the order of addresses.
