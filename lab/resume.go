@@ -109,6 +109,7 @@ func keptPlan(rec *results.Record) (*plan.Plan, error) {
 		s := &p.Scenarios[i]
 		s.Asked = slices.Contains(rec.Resume.Asked, s.Name)
 	}
+	p.FirstFinding = rec.Resume.FirstFinding
 	return p, nil
 }
 
@@ -209,7 +210,7 @@ func (r *run) keepPlan() error {
 		}
 	}
 	return r.update(func(rec *results.Record) {
-		rec.Resume = &results.Resume{Plan: own.TOML(), Asked: asked, Build: self}
+		rec.Resume = &results.Resume{Plan: own.TOML(), Asked: asked, FirstFinding: own.FirstFinding, Build: self}
 	})
 }
 

@@ -177,7 +177,7 @@ func TestResumeOfAFinishedRun(t *testing.T) {
 func TestResumeAsksForTheSame(t *testing.T) {
 	for _, asked := range []bool{true, false} {
 		r := cutShort(t, results.Boot{Variant: "other"})
-		r.plan.Scenarios[0].Asked = asked
+		r.plan.Scenarios[0].Asked, r.plan.FirstFinding = asked, asked
 		if err := r.keepPlan(); err != nil {
 			t.Fatal(err)
 		}
@@ -187,6 +187,9 @@ func TestResumeAsksForTheSame(t *testing.T) {
 		}
 		if got := p.Scenarios[0].Asked; got != asked {
 			t.Errorf("asked for: %v, want %v", got, asked)
+		}
+		if p.FirstFinding != asked {
+			t.Errorf("a kernel is left alone after a finding: %v, want %v", p.FirstFinding, asked)
 		}
 	}
 }

@@ -70,6 +70,8 @@ type Resume struct {
 	// Asked are the scenarios that were asked for by their names, which no plan file
 	// can say: they are not left out where the machine can't carry them out.
 	Asked []string `json:"asked,omitempty"`
+	// FirstFinding is set if a kernel on which something was found is left alone.
+	FirstFinding bool `json:"first_finding,omitempty"`
 	// Build names the packtest that began the run, and with it the guest that
 	// was in its kernels.
 	Build string `json:"build"`

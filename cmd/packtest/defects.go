@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ type defectsCmd struct {
 	Accel    string   `help:"Accelerator: auto, kvm or tcg." placeholder:"NAME"`
 	Parallel int      `help:"VMs at once." placeholder:"N"`
 	List     bool     `help:"List the defects and build nothing."`
+	Of       []string `help:"Print the table of runs of packtest defects that are there, instead of making new ones." placeholder:"RUN" sep:","`
 }
 
 // Help is shown by --help.
@@ -36,6 +38,7 @@ Examples:
   packtest defects > defects.md
   packtest defects --arch s390x pack-writable charge-never-returned
   packtest defects --list
+  packtest defects --of 20260102-030405      the table of a run that was resumed
 
 Exit code: 0 every defect was found and the series itself is clean, 1 if not,
 2 the input is wrong, 3 the harness or the machine failed, 130 interrupted.`
@@ -53,12 +56,43 @@ func (c *defectsCmd) Run(w *world) error {
 		}
 		return nil
 	}
+	var m matrix
+	if len(c.Of) > 0 {
+		err = c.recall(w, list, &m)
+	} else {
+		err = c.make(w, list, &m)
+	}
+	if len(m.table.Rows) == 0 {
+		return err
+	}
+	// What was found before something failed cost an hour, maybe.
+	if err := errors.Join(err, m.table.Write(w.stdout)); err != nil {
+		return err
+	}
+	if n := m.table.Missed(); n > 0 || !m.clean() {
+		for _, what := range m.unclean {
+			fmt.Fprintf(w.stderr, "packtest: %s\n", what)
+		}
+		fmt.Fprintf(w.stderr, "packtest: %d of %d not found\n", n, len(m.table.Rows))
+		return exitCode(fault.Kernel.ExitCode())
+	}
+	return nil
+}
+
+// matrix is the table, and what was found wrong with the series itself.
+type matrix struct {
+	table   report.Defects
+	unclean []string
+}
+
+func (m *matrix) clean() bool { return len(m.unclean) == 0 }
+
+// make makes a run for each configuration and architecture.
+func (c *defectsCmd) make(w *world, list []patches.Defect, m *matrix) error {
 	l, err := w.newLab()
 	if err != nil {
 		return err
 	}
-	table := report.Defects{}
-	clean := true
 	for _, config := range plan.Configs() {
 		for _, arch := range plan.Architectures() {
 			some := slices.DeleteFunc(slices.Clone(list), func(d patches.Defect) bool {
@@ -69,32 +103,70 @@ func (c *defectsCmd) Run(w *world) error {
 			}
 			rec, err := c.attack(w, l, config, arch, some)
 			if err != nil {
+				if rec != nil {
+					fmt.Fprintf(w.stderr, "packtest: what there is so far is in %s\n", l.Store.Dir(rec.ID))
+					w.sayHowToGoOn(rec, err)
+					fmt.Fprintf(w.stderr, "packtest: and this shows its table: packtest defects --of %s\n", rec.ID)
+				}
 				return err
 			}
-			for _, d := range some {
-				catch := compare.CatchOf(rec, arch, d.Name)
-				catch.Config = config
-				table.Rows = append(table.Rows, report.DefectRow{Name: d.Name, Title: d.Title, Catch: catch})
+			if err := m.add(rec, arch, some); err != nil {
+				return err
 			}
-			sound := compare.CatchOf(withoutBaseline(rec), arch, plan.Sound)
-			if sound.Found() {
-				clean = false
-				fmt.Fprintf(w.stderr, "packtest: %s on %s (%s) is not clean itself: %s: %s\n", plan.Sound, arch, config, sound.By, sound.What)
-			}
-			if sound.Problem != "" {
-				return fault.Harnessf("%s on %s (%s) was not attacked: %s", plan.Sound, arch, config, sound.Problem)
-			}
-			table.Context = fmt.Sprintf("Defects put on top of %s, one at a time, on %s %s, %s.", plan.Sound,
-				rec.Provenance.Base.Spec, rec.Provenance.Base.Version, rec.Provenance.Accelerator[arch])
 		}
 	}
-	if err := table.Write(w.stdout); err != nil {
-		return err
+	return nil
+}
+
+// recall takes the runs from their records.
+func (c *defectsCmd) recall(w *world, list []patches.Defect, m *matrix) error {
+	store := results.NewStore(w.resultsDir)
+	for _, ref := range c.Of {
+		rec, err := store.Load(ref)
+		if err != nil {
+			return err
+		}
+		rows := len(m.table.Rows)
+		for _, arch := range plan.Architectures() {
+			some := slices.DeleteFunc(slices.Clone(list), func(d patches.Defect) bool {
+				return !slices.ContainsFunc(rec.Cells, func(c results.Cell) bool { return c.Arch == arch && c.Variant == d.Name })
+			})
+			if len(some) == 0 {
+				continue
+			}
+			if err := m.add(rec, arch, some); err != nil {
+				return err
+			}
+		}
+		if len(m.table.Rows) == rows {
+			return fault.WithHint(fault.Inputf("the run %s attacked none of these defects", rec.ID), "packtest history tells what each run was asked to do")
+		}
 	}
-	if n := table.Missed(); n > 0 || !clean {
-		fmt.Fprintf(w.stderr, "packtest: %d of %d not found\n", n, len(table.Rows))
-		return exitCode(fault.Kernel.ExitCode())
+	return nil
+}
+
+// add adds what a run found on an architecture.
+func (m *matrix) add(rec *results.Record, arch string, some []patches.Defect) error {
+	config := ""
+	for _, cell := range rec.Cells {
+		if cell.Arch == arch {
+			config = cell.Config
+		}
 	}
+	sound := compare.CatchOf(withoutBaseline(rec), arch, plan.Sound)
+	if sound.Problem != "" {
+		return fault.Harnessf("%s on %s (%s) was not attacked: %s", plan.Sound, arch, config, sound.Problem)
+	}
+	if sound.Found() {
+		m.unclean = append(m.unclean, fmt.Sprintf("%s on %s (%s) is not clean itself: %s: %s", plan.Sound, arch, config, sound.By, sound.What))
+	}
+	for _, d := range some {
+		catch := compare.CatchOf(rec, arch, d.Name)
+		catch.Config = config
+		m.table.Rows = append(m.table.Rows, report.DefectRow{Name: d.Name, Title: d.Title, Catch: catch})
+	}
+	m.table.Context = fmt.Sprintf("Defects put on top of %s, one at a time, on %s %s, %s.", plan.Sound,
+		rec.Provenance.Base.Spec, rec.Provenance.Base.Version, rec.Provenance.Accelerator[arch])
 	return nil
 }
 
