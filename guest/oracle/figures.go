@@ -69,45 +69,6 @@ func Grows(rounds []int64, step int64) bool {
 	return true
 }
 
-// Unwrap makes a series of counts of which only the rest is known that a division
-// by modulus leaves: each is taken for the one that is nearest to that before,
-// and for the lower if two are, which no growth is made of. But if all differ from
-// that before by the same, from the third on, that is growth: nothing shrinks in every
-// round by as much as in the last.
-func Unwrap(rests []int64, modulus int64) []int64 {
-	var list []int64
-	steady := steadyRest(rests, modulus)
-	for i, r := range rests {
-		if i > 0 && modulus > 1 {
-			d := rest(r-rests[i-1], modulus)
-			if 2*d >= modulus && (i == 1 || !steady) {
-				d -= modulus
-			}
-			r = list[i-1] + d
-		}
-		list = append(list, r)
-	}
-	return list
-}
-
-// rest is what a division leaves of v, which may be negative.
-func rest(v, modulus int64) int64 { return (v%modulus + modulus) % modulus }
-
-// steadyRest says whether rests all differ from that before by the same, other than
-// 0, from the third on, and there are enough to mean anything.
-func steadyRest(rests []int64, modulus int64) bool {
-	if len(rests) < minRounds+1 || modulus < 2 {
-		return false
-	}
-	step := rest(rests[2]-rests[1], modulus)
-	for i := 3; i < len(rests); i++ {
-		if rest(rests[i]-rests[i-1], modulus) != step {
-			return false
-		}
-	}
-	return step != 0
-}
-
 // Leaks holds if none of the series grows. Series are by name, such as
 // "slab kmalloc-64"; step is the least growth per round that counts, in bytes.
 func Leaks(series map[string][]int64, step int64, round string) []wire.Finding {

@@ -3,7 +3,6 @@
 package oracle
 
 import (
-	"slices"
 	"testing"
 
 	"packtest/guest/probe"
@@ -40,28 +39,6 @@ func TestLeaks(t *testing.T) {
 			want = []string{"grows with every round|slab x: "}
 		}
 		heard(t, name, Leaks(map[string][]int64{"slab x": tc.rounds, "flat": {1, 1, 1, 1, 1}}, 10, "round of 7 programs"), want...)
-	}
-}
-
-func TestUnwrap(t *testing.T) {
-	for name, tc := range map[string]struct {
-		rests, want []int64
-		modulus     int64
-	}{
-		"over the end and back": {[]int64{14, 1, 4, 1, 15}, []int64{14, 17, 20, 17, 15}, 16},
-		"seven each":            {[]int64{0, 7, 14, 5, 12, 3}, []int64{0, 7, 14, 21, 28, 35}, 16},
-		"twelve each":           {[]int64{0, 12, 8, 4, 0}, []int64{0, -4, 8, 20, 32}, 16},
-		"twelve each, too few":  {[]int64{0, 12, 8, 4}, []int64{0, -4, -8, -12}, 16},
-		"twelve, but once":      {[]int64{0, 12, 8, 4, 1}, []int64{0, -4, -8, -12, -15}, 16},
-		"none lost":             {[]int64{5, 9, 9, 9, 9}, []int64{5, 9, 9, 9, 9}, 16},
-		"half of all":           {[]int64{0, 8, 0}, []int64{0, -8, -16}, 16},
-		"full slabs are told":   {[]int64{20, 4, 20}, []int64{20, 20, 20}, 16},
-		"one in a slab":         {[]int64{3, 5, 4}, []int64{3, 5, 4}, 1},
-		"none":                  {nil, nil, 16},
-	} {
-		if got := Unwrap(tc.rests, tc.modulus); !slices.Equal(got, tc.want) {
-			t.Errorf("%s: %v, want %v", name, got, tc.want)
-		}
 	}
 }
 

@@ -15,35 +15,35 @@ import (
 
 const slabDir = "/sys/kernel/slab"
 
-// Slabs tells how many of the kernel's objects are in use, to the object. The
-// usual figures don't: /proc/meminfo counts pages, and /proc/slabinfo, which few
-// kernels have, takes for used all objects of the slabs that processors have at
-// hand. So each cache is told to give those back first, with what KASAN kept of
-// it. The files stay open, since opening one takes objects as well.
+// Slabs tells how many of the kernel's objects are in use, to the object, where
+// the kernel counts them (CONFIG_SLUB_DEBUG). The usual figures don't tell:
+// /proc/meminfo counts pages, and /proc/slabinfo takes for used all objects of the
+// slabs that processors have at hand. So each cache is told to give those back first,
+// with what KASAN kept of it. The files stay open, since opening one takes objects as
+// well.
 type Slabs struct{ caches []slabCache }
 
 // slabCache is one cache's files: one has it give back what it keeps at hand, the
-// other says how many objects are in use in slabs that are used in part.
+// other says how many objects are in use.
 type slabCache struct {
 	name            string
 	shrink, objects int
-	perSlab, bytes  int64
+	bytes           int64
 }
 
 // SlabCount is what is known of a cache's objects.
 type SlabCount struct {
 	// Cache is its name: that for kmalloc() of the several that one may have.
 	Cache string
-	// Objects are those in use, of which PerSlab are not told from none: full slabs
-	// are counted by nobody.
-	Objects, PerSlab int64
+	// Objects are those in use.
+	Objects int64
 	// Bytes is an object's size.
 	Bytes int64
 }
 
 // Slabs opens the files of all caches, but those whose memory is given back under
 // pressure and those of kmemleak's books. The error is os.ErrNotExist if the kernel
-// shows none.
+// shows none, or doesn't count their objects.
 func (k Kernel) Slabs() (_ *Slabs, err error) {
 	list, err := os.ReadDir(k.path(slabDir))
 	if err != nil {
@@ -82,8 +82,8 @@ func (k Kernel) Slabs() (_ *Slabs, err error) {
 }
 
 func (k Kernel) slabCache(dir string) (_ slabCache, counted bool, err error) {
-	var figures [3]int64
-	for i, name := range []string{"reclaim_account", "objs_per_slab", "slab_size"} {
+	var figures [2]int64
+	for i, name := range []string{"reclaim_account", "slab_size"} {
 		text, err := k.readString(dir + "/" + name)
 		if err != nil {
 			return slabCache{}, false, err
@@ -95,12 +95,12 @@ func (k Kernel) slabCache(dir string) (_ slabCache, counted bool, err error) {
 	if figures[0] != 0 {
 		return slabCache{}, false, nil
 	}
-	c := slabCache{shrink: -1, objects: -1, perSlab: figures[1], bytes: figures[2]}
+	c := slabCache{shrink: -1, objects: -1, bytes: figures[1]}
 	for _, f := range []struct {
 		name string
 		mode int
 		fd   *int
-	}{{"shrink", unix.O_WRONLY, &c.shrink}, {"objects_partial", unix.O_RDONLY, &c.objects}} {
+	}{{"shrink", unix.O_WRONLY, &c.shrink}, {"objects", unix.O_RDONLY, &c.objects}} {
 		path := k.path(dir + "/" + f.name)
 		if *f.fd, err = unix.Open(path, f.mode|unix.O_CLOEXEC, 0); err != nil {
 			return slabCache{}, false, errors.Join(&os.PathError{Op: "open", Path: path, Err: err}, c.close())
@@ -125,7 +125,7 @@ func (s *Slabs) Count() ([]SlabCount, error) {
 		if err != nil {
 			return nil, fmt.Errorf("count the objects of slab cache %s: %w", c.name, err)
 		}
-		list = append(list, SlabCount{c.name, objects, c.perSlab, c.bytes})
+		list = append(list, SlabCount{c.name, objects, c.bytes})
 	}
 	return list, nil
 }

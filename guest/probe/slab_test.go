@@ -24,7 +24,7 @@ func TestSlabs(t *testing.T) {
 		}
 	}
 	cache := func(name, reclaim, size, objects string) {
-		for file, text := range map[string]string{"reclaim_account": reclaim, "objs_per_slab": "10", "slab_size": size, "objects_partial": objects, "shrink": ""} {
+		for file, text := range map[string]string{"reclaim_account": reclaim, "slab_size": size, "objects": objects, "shrink": ""} {
 			write(name+"/"+file, text+"\n")
 		}
 	}
@@ -44,7 +44,7 @@ func TestSlabs(t *testing.T) {
 	}
 	defer s.Close()
 	got, err := s.Count()
-	if d := cmp.Diff([]SlabCount{{"kmalloc-64", 25, 10, 64}, {"task", 0, 10, 1000}}, got); d != "" || err != nil {
+	if d := cmp.Diff([]SlabCount{{"kmalloc-64", 25, 64}, {"task", 0, 1000}}, got); d != "" || err != nil {
 		t.Error(d, err)
 	}
 	for _, name := range []string{":0000064/shrink", "task/shrink"} {
@@ -53,11 +53,11 @@ func TestSlabs(t *testing.T) {
 		}
 	}
 	// What is said anew counts.
-	write(":0000064/objects_partial", "26")
+	write(":0000064/objects", "26")
 	if got, err := s.Count(); err != nil || got[0].Objects != 26 {
 		t.Errorf("%v, %v", got, err)
 	}
-	write("task/objects_partial", "some")
+	write("task/objects", "some")
 	if _, err := s.Count(); err == nil {
 		t.Error("no number, and no error")
 	}

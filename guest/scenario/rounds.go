@@ -22,10 +22,7 @@ const (
 	// leakRounds is how often a round is done before anything is told that grew in
 	// each, and surelyNone how often if nothing did.
 	leakRounds, surelyNone = 10, 5
-	// leakPrograms is how many programs a round loads and frees. Of the objects of
-	// a cache only the rest is known that is left beside full slabs: what a round
-	// loses must not fill whole ones. Slabs of caches of up to 4 KiB have 8 objects
-	// and more (calculate_order() in mm/slub.c).
+	// leakPrograms is how many programs a round loads and frees.
 	leakPrograms = 3
 	// leastPages is the least growth in every round that counts, of what is counted
 	// in pages; of objects any does.
@@ -61,7 +58,8 @@ func (a *attack) grow(ctx context.Context, what string, before figures, round fu
 			return nil, err
 		}
 		for _, c := range caches {
-			objects[c.Cache] = append(objects[c.Cache], c.Objects)
+			name := "slab " + c.Cache
+			objects[name] = append(objects[name], c.Objects*c.Bytes)
 		}
 		m, err := a.env.Kernel.Meminfo()
 		if err != nil {
@@ -75,7 +73,7 @@ func (a *attack) grow(ctx context.Context, what string, before figures, round fu
 		if n+1 < surelyNone {
 			continue
 		}
-		found = append(oracle.Leaks(pages, leastPages, what), oracle.Leaks(bytesOf(caches, objects), leastObjects, what)...)
+		found = append(oracle.Leaks(pages, leastPages, what), oracle.Leaks(objects, leastObjects, what)...)
 		if len(found) == 0 {
 			break
 		}
@@ -84,20 +82,8 @@ func (a *attack) grow(ctx context.Context, what string, before figures, round fu
 	return pages["SUnreclaim"], nil
 }
 
-// bytesOf are the counts of each cache's objects, in bytes.
-func bytesOf(caches []probe.SlabCount, objects map[string][]int64) map[string][]int64 {
-	bytes := map[string][]int64{}
-	for _, c := range caches {
-		for _, n := range oracle.Unwrap(objects[c.Cache], c.PerSlab) {
-			bytes["slab "+c.Cache] = append(bytes["slab "+c.Cache], n*c.Bytes)
-		}
-	}
-	return bytes
-}
-
 // growLoading is grow for the ways that programs take through the JIT: small ones
-// first, and then the others, few at a time, since what a round loses must be less
-// than half a slab.
+// first, and then the others.
 func (l *limitAttack) growLoading(ctx context.Context) error {
 	calling, err := l.calling()
 	if err != nil {
