@@ -103,7 +103,7 @@ func (f *faultAttack) sweep(ctx context.Context, sites []site, operations []oper
 		}
 	}
 	// What is still being freed must not count as what was there.
-	if _, err := f.await(ctx, func(now steadyState) bool { return now.charged <= start.charged && now.programs <= start.programs }); err != nil {
+	if err := f.backTo(ctx, start); err != nil {
 		return err
 	}
 	before, err := f.steady(ctx)

@@ -138,6 +138,11 @@ func (a *attack) getsNew(ctx context.Context, p fleet.Program) (bool, error) {
 // unload frees p, and waits until the counts are no higher than before.
 func (a *attack) unload(ctx context.Context, p program, before steadyState) error {
 	a.set.keep(func(other program) bool { return other.fd != p.fd })
+	return a.backTo(ctx, before)
+}
+
+// backTo waits until there are no more programs than before, and no more is charged.
+func (a *attack) backTo(ctx context.Context, before steadyState) error {
 	_, err := a.await(ctx, func(now steadyState) bool { return now.charged <= before.charged && now.programs <= before.programs })
 	return err
 }

@@ -47,8 +47,13 @@ func (f *faultAttack) lose(ctx context.Context, sites []site, operations []opera
 // mostLosing is at how many points, about, an operation fails in each round.
 const mostLosing = 64
 
-// failing has op fail at one point of s after the other, and waits for nothing.
+// failing has op fail at one point of s after the other. It waits for nothing, but
+// for what op has made to go again if op is to find nothing there.
 func (f *faultAttack) failing(ctx context.Context, s site, op operation) error {
+	before, err := f.count()
+	if err != nil {
+		return err
+	}
 	return f.alone(op, func(thread *probe.ThreadFaults) error {
 		for _, w := range s.ways {
 			if w.lasting && !s.fresh {
@@ -64,6 +69,11 @@ func (f *faultAttack) failing(ctx context.Context, s site, op operation) error {
 				hit, succeeded, err := f.point(thread, op, s.name, nth)
 				if err != nil {
 					return err
+				}
+				if succeeded && op.fresh {
+					if err := f.backTo(ctx, before); err != nil {
+						return err
+					}
 				}
 				if !hit || w.lasting && succeeded {
 					break
