@@ -117,7 +117,7 @@ func valuesOf(name, resultsDir string) []string {
 			names = append(names, d.Name)
 		}
 		return names
-	case "id", "a", "b", "against":
+	case "id", "a", "b", "against", "of":
 		ids, _ := results.NewStore(resultsDir).IDs()
 		slices.Reverse(ids) // the newest is what one wants
 		return append([]string{"latest"}, ids...)
