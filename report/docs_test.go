@@ -115,3 +115,30 @@ func jsonType(typ reflect.Type) string {
 	}
 	return "number"
 }
+
+// TestREADME holds what README.md shows of a run against the reference run.
+func TestREADME(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := results.NewStore("../results").Load("reference")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := Write(&b, "text", rec); err != nil {
+		t.Fatal(err)
+	}
+	shown, _, ok := strings.Cut(b.String(), "\n\nlib/test_bpf")
+	if !ok {
+		t.Fatalf("the report has no suite:\n%s", b.String())
+	}
+	var block strings.Builder
+	for line := range strings.Lines(shown) {
+		block.WriteString(strings.TrimRight("    "+line, " \n") + "\n")
+	}
+	if !strings.Contains(string(readme), "\n\n"+block.String()+"\n") {
+		t.Errorf("README.md doesn't have this as it is:\n%s", block.String())
+	}
+}
