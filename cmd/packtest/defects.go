@@ -166,7 +166,7 @@ func (m *matrix) add(rec *results.Record, arch string, some []patches.Defect) er
 		m.table.Rows = append(m.table.Rows, report.DefectRow{Name: d.Name, Title: d.Title, Catch: catch})
 	}
 	m.table.Context = fmt.Sprintf("Defects put on top of %s, one at a time, on %s %s, %s.", plan.Sound,
-		rec.Provenance.Base.Spec, rec.Provenance.Base.Version, rec.Provenance.Accelerator[arch])
+		rec.Provenance.Base.Spec, rec.Provenance.Base.Version, strings.ToUpper(rec.Provenance.Accelerator[arch]))
 	return nil
 }
 
