@@ -75,6 +75,14 @@ func CatchOf(rec *results.Record, arch, variant string) Catch {
 			return c
 		}
 	}
+	for _, p := range rec.Planned {
+		if p.Arch != arch || p.Variant != variant || c.Problem != "" {
+			continue
+		}
+		if list := AuditScenario(rec, p); len(list) > 0 {
+			c.Problem = list[0].What
+		}
+	}
 	for _, f := range rec.Findings {
 		if f.Arch == arch && f.Variant == variant && f.Kind == results.ScenarioFailed {
 			c.Problem = fmt.Sprintf("%s: %s", f.Scenario, firstLine(f.Evidence))

@@ -50,6 +50,9 @@ func TestCatchOf(t *testing.T) {
 		{name: "not built", problem: "does not build", change: func(r *results.Record) { r.Cells[1].Error = "cc1: no\nmore" }},
 		{name: "never tried", problem: "never built", change: func(r *results.Record) { r.Cells = r.Cells[:1] }},
 		{name: "same kernel", problem: "same as that of pack", change: func(r *results.Record) { r.Cells[1].SameAs = "pack" }},
+		{name: "never booted", problem: "churn of bad on s390x was never booted", change: func(r *results.Record) {
+			r.Planned = []results.Planned{{Arch: "s390x", Variant: "bad", Scenario: "churn", Boots: 1}}
+		}},
 		{name: "the harness failed", problem: "ended with qemu-died", change: func(r *results.Record) { r.Boots[1].Ending = "qemu-died" }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,26 +65,38 @@ func (c *defectsCmd) Run(w *world) error {
 		return err
 	}
 	// What was found before something failed cost an hour, maybe.
-	if err := errors.Join(err, m.table.Write(w.stdout)); err != nil {
+	if err := m.table.Write(w.stdout); err != nil {
 		return err
 	}
-	if n := m.table.Missed(); n > 0 || !m.clean() {
-		for _, what := range m.unclean {
-			fmt.Fprintf(w.stderr, "packtest: %s\n", what)
-		}
+	for _, what := range m.unclean {
+		fmt.Fprintf(w.stderr, "packtest: %s\n", what)
+	}
+	n := m.table.Missed()
+	if n > 0 {
 		fmt.Fprintf(w.stderr, "packtest: %d of %d not found\n", n, len(m.table.Rows))
+	}
+	switch {
+	case err != nil:
+		return err
+	case m.unproved != "":
+		return fault.Harnessf("%s", m.unproved)
+	case n > 0 || len(m.unclean) > 0:
 		return exitCode(fault.Kernel.ExitCode())
 	}
 	return nil
 }
 
-// matrix is the table, and what was found wrong with the series itself.
+// matrix is the table, and what it is worth.
 type matrix struct {
-	table   report.Defects
-	unclean []string
+	table report.Defects
+	// unclean is what was found wrong with the series itself, and unproved is where it
+	// was not attacked to the end.
+	unclean  []string
+	unproved string
+	// base and accels are what the kernels are of and ran on.
+	base   string
+	accels map[string]string
 }
-
-func (m *matrix) clean() bool { return len(m.unclean) == 0 }
 
 // make makes a run for each configuration and architecture.
 func (c *defectsCmd) make(w *world, list []patches.Defect, m *matrix) error {
@@ -129,7 +140,9 @@ func (c *defectsCmd) recall(w *world, list []patches.Defect, m *matrix) error {
 		rows := len(m.table.Rows)
 		for _, arch := range plan.Architectures() {
 			some := slices.DeleteFunc(slices.Clone(list), func(d patches.Defect) bool {
-				return !slices.ContainsFunc(rec.Cells, func(c results.Cell) bool { return c.Arch == arch && c.Variant == d.Name })
+				return !slices.Contains(d.Arches, arch) || !slices.ContainsFunc(rec.Planned, func(p results.Planned) bool {
+					return p.Arch == arch && p.Variant == d.Name
+				})
 			})
 			if len(some) == 0 {
 				continue
@@ -140,6 +153,11 @@ func (c *defectsCmd) recall(w *world, list []patches.Defect, m *matrix) error {
 		}
 		if len(m.table.Rows) == rows {
 			return fault.WithHint(fault.Inputf("the run %s attacked none of these defects", rec.ID), "packtest history tells what each run was asked to do")
+		}
+	}
+	for _, name := range c.Names {
+		if !slices.ContainsFunc(m.table.Rows, func(r report.DefectRow) bool { return r.Name == name }) {
+			return fault.Inputf("none of these runs attacked %s", name)
 		}
 	}
 	return nil
@@ -153,20 +171,46 @@ func (m *matrix) add(rec *results.Record, arch string, some []patches.Defect) er
 			config = cell.Config
 		}
 	}
+	if err := m.isLike(rec, arch); err != nil {
+		return err
+	}
 	sound := compare.CatchOf(withoutBaseline(rec), arch, plan.Sound)
 	if sound.Problem != "" {
-		return fault.Harnessf("%s on %s (%s) was not attacked: %s", plan.Sound, arch, config, sound.Problem)
+		m.unproved = fmt.Sprintf("%s on %s (%s) was not attacked to the end: %s", plan.Sound, arch, config, sound.Problem)
 	}
 	if sound.Found() {
 		m.unclean = append(m.unclean, fmt.Sprintf("%s on %s (%s) is not clean itself: %s: %s", plan.Sound, arch, config, sound.By, sound.What))
 	}
 	for _, d := range some {
+		if slices.ContainsFunc(m.table.Rows, func(r report.DefectRow) bool {
+			return r.Name == d.Name && r.Catch.Arch == arch && r.Catch.Config == config
+		}) {
+			return fault.Inputf("the run %s is not the first that attacked %s on %s (%s)", rec.ID, d.Name, arch, config)
+		}
 		catch := compare.CatchOf(rec, arch, d.Name)
 		catch.Config = config
 		m.table.Rows = append(m.table.Rows, report.DefectRow{Name: d.Name, Title: d.Title, Catch: catch})
 	}
-	m.table.Context = fmt.Sprintf("Defects put on top of %s, one at a time, on %s %s, %s.", plan.Sound,
-		rec.Provenance.Base.Spec, rec.Provenance.Base.Version, strings.ToUpper(rec.Provenance.Accelerator[arch]))
+	return nil
+}
+
+// isLike holds a run against those in the table, which has one heading, and writes that.
+func (m *matrix) isLike(rec *results.Record, arch string) error {
+	base, accel := rec.Provenance.Base.Spec+" "+rec.Provenance.Base.Version, strings.ToUpper(rec.Provenance.Accelerator[arch])
+	if m.accels == nil {
+		m.base, m.accels = base, map[string]string{}
+	}
+	if was, ok := m.accels[arch]; base != m.base || ok && was != accel {
+		return fault.WithHint(fault.Inputf("the run %s is of %s (%s), and the table is of %s", rec.ID, base, accel, m.table.Context), "make a table of each")
+	}
+	m.accels[arch] = accel
+	var on []string
+	for _, a := range plan.Architectures() {
+		if m.accels[a] != "" {
+			on = append(on, a+" under "+m.accels[a])
+		}
+	}
+	m.table.Context = fmt.Sprintf("Defects put on top of %s, one at a time, on %s; %s.", plan.Sound, m.base, strings.Join(on, ", "))
 	return nil
 }
 
