@@ -91,7 +91,7 @@ const (
 // With each of them comes one that stays, so that no area becomes empty, and
 // there is more at the end than fits into one. Each is a little smaller than
 // the one before, whose place it fits into with all that is around it.
-func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
+func (a *attack) recycle(ctx context.Context, r *rand.Rand) (err error) {
 	// What is still being freed would look like room.
 	if err := a.watch.look(ctx); err != nil {
 		return err
@@ -99,29 +99,27 @@ func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
 	steps := 1000
 	var loads []oracle.Growth
 	var charges []oracle.Charge
+	defer func() {
+		if err == nil {
+			a.watch.report(oracle.Filled(loads))
+			a.watch.report(oracle.Charged(charges))
+		}
+	}()
 	for i := range 1 + largePrograms {
-		before, err := a.reader.charged()
-		if err != nil {
-			return err
-		}
-		g, large, err := a.loadLong(r, steps)
-		if err != nil {
-			return err
-		}
-		charged, err := a.reader.charged()
+		large, err := a.loadLong(r, steps)
 		if err != nil {
 			return err
 		}
 		if i > 0 {
 			// Before the first something may be given back yet.
-			charges = append(charges, oracle.Charge{Code: g.Need, Charged: charged - before})
+			charges = append(charges, large.charge)
 		}
-		loads = append(loads, g)
+		loads = append(loads, large.growth)
 		if i == 0 {
 			// A short one tells how much code the JIT makes of a step.
-			steps = largeBytes * steps / int(g.Need)
+			steps = largeBytes * steps / int(large.growth.Need)
 		}
-		single := loaded{programs: []program{large}}
+		single := loaded{programs: []program{large.program}}
 		a.runs++
 		if err := single.check(ctx, a.env, a.slots); err != nil {
 			return err
@@ -131,22 +129,22 @@ func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
 				return err
 			}
 		}
-		gone, err := a.gone(ctx, large, g.Need)
+		gone, err := a.gone(ctx, large)
 		if err != nil || !gone {
 			// It is for the end of the scenario to say that nothing came back.
 			return err
 		}
 		if i > 0 {
-			if _, _, err := a.loadLong(r, steps*stayingBytes/largeBytes); err != nil {
+			stays, err := a.loadLong(r, steps*stayingBytes/largeBytes)
+			if err != nil {
 				return err
 			}
+			loads, charges = append(loads, stays.growth), append(charges, stays.charge)
 			steps -= steps / 20
 		}
-		a.env.Report.Progress(a.loads, 0, "programs loaded")
 	}
-	a.watch.report(oracle.Filled(loads))
-	a.watch.report(oracle.Charged(charges))
-	if err := a.refill(ctx, r, steps); err != nil {
+	again, err := a.refill(ctx, r, steps)
+	if loads = append(loads, again...); err != nil {
 		return err
 	}
 	return a.checkFast(ctx)
@@ -162,73 +160,85 @@ const (
 
 // refill loads programs of so many steps until there is no room for another, and
 // then frees one of them: the first, in whose place others are loaded, one at a time,
-// and when that is taken again the last. So wherever the room is, it must be found.
-func (a *attack) refill(ctx context.Context, r *rand.Rand, steps int) error {
-	type placed struct {
-		program
-		bytes int64
-	}
+// and when that is taken again the last. So wherever the room is, it must be found. It
+// returns what became of executable memory.
+func (a *attack) refill(ctx context.Context, r *rand.Rand, steps int) ([]oracle.Growth, error) {
 	var list []placed
-	for len(list) < refillMost {
-		g, p, err := a.loadLong(r, steps)
-		if err != nil {
-			return err
-		}
-		list = append(list, placed{p, g.Need})
-		if room, _, err := a.watch.room(); err != nil {
-			return err
-		} else if len(list) >= refillLeast && room < g.Need {
-			break
-		}
-	}
 	var loads []oracle.Growth
+	for full := false; !full; {
+		if len(list) == refillMost {
+			a.env.Report.Unmeasured("attack_loads", "room in one of several areas: there is always more in another")
+			return loads, nil
+		}
+		p, err := a.loadLong(r, steps)
+		if err != nil {
+			return loads, err
+		}
+		list, loads = append(list, p), append(loads, p.growth)
+		room, _, err := a.watch.room()
+		if err != nil {
+			return loads, err
+		}
+		full = len(list) >= refillLeast && room < p.growth.Need
+	}
 	for _, old := range []placed{list[0], list[len(list)-1]} {
 		for range refillTimes {
-			if gone, err := a.gone(ctx, old.program, old.bytes); err != nil || !gone {
-				return err
+			if gone, err := a.gone(ctx, old); err != nil || !gone {
+				return loads, err
 			}
 			// It fits there with all that is around it.
-			g, p, err := a.loadLong(r, steps-steps/20)
-			if err != nil {
-				return err
+			var err error
+			if old, err = a.loadLong(r, steps-steps/20); err != nil {
+				return loads, err
 			}
-			loads, old = append(loads, g), placed{p, g.Need}
+			loads = append(loads, old.growth)
 		}
-		a.env.Report.Progress(a.loads, 0, "programs loaded")
 	}
-	a.watch.report(oracle.Filled(loads))
-	return nil
+	return loads, nil
 }
 
-// loadLong loads the next program of so many steps, and returns what became of
-// executable memory.
-func (a *attack) loadLong(r *rand.Rand, steps int) (g oracle.Growth, p program, err error) {
-	var had, have int64
-	if g.Room, had, err = a.watch.room(); err != nil {
-		return g, p, err
+// placed is a program, and what was taken for it.
+type placed struct {
+	program
+	growth oracle.Growth
+	charge oracle.Charge
+}
+
+// loadLong loads the next program of so many steps.
+func (a *attack) loadLong(r *rand.Rand, steps int) (p placed, err error) {
+	var had, have, before, after int64
+	if p.growth.Room, had, err = a.watch.room(); err != nil {
+		return p, err
+	}
+	if before, err = a.reader.charged(); err != nil {
+		return p, err
 	}
 	if err := a.load(longProgram(r, a.loads, steps)); err != nil {
-		return g, p, err
+		return p, err
 	}
-	p = a.set.programs[len(a.set.programs)-1]
+	if after, err = a.reader.charged(); err != nil {
+		return p, err
+	}
+	p.program = a.set.programs[len(a.set.programs)-1]
 	in, err := bpf.ProgramInfo(p.fd)
 	if err != nil {
-		return g, p, err
+		return p, err
 	}
-	g.Need = int64(in.JITBytes)
+	p.growth.Need = int64(in.JITBytes)
+	p.charge = oracle.Charge{Code: int64(in.JITBytes), Charged: after - before}
 	_, have, err = a.watch.room()
-	g.More = have - had
-	return g, p, err
+	p.growth.More = have - had
+	a.env.Report.Progress(a.loads, 0, "programs loaded")
+	return p, err
 }
 
-// gone frees p, whose code has so many bytes, and says whether the kernel gave them
-// back.
-func (a *attack) gone(ctx context.Context, p program, bytes int64) (bool, error) {
+// gone frees p, and says whether the kernel gave back what it had charged.
+func (a *attack) gone(ctx context.Context, p placed) (bool, error) {
 	want, err := a.reader.read()
 	if err != nil {
 		return false, err
 	}
-	want.programs, want.charged = want.programs-1, want.charged-bytes
+	want.programs, want.charged = want.programs-1, want.charged-p.charge.Charged
 	a.set.keep(func(other program) bool { return other.fd != p.fd })
 	now, err := a.reader.settle(ctx, want, nil)
 	return now.charged <= want.charged, err

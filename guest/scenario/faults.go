@@ -103,7 +103,7 @@ func (f *faultAttack) sweep(ctx context.Context, sites []site, operations []oper
 		}
 	}
 	// What is still being freed must not count as what was there.
-	if err := f.backTo(ctx, start); err != nil {
+	if _, err := f.backTo(ctx, start); err != nil {
 		return err
 	}
 	before, err := f.steady(ctx)
@@ -260,7 +260,8 @@ func (f *faultAttack) points(ctx context.Context, thread *probe.ThreadFaults, op
 			injected++
 		}
 		last := !hit || w.lasting && succeeded
-		if nth%pointsAtOnce == 0 || last {
+		// What op has made must be gone where it is to find nothing.
+		if nth%pointsAtOnce == 0 || last || op.fresh {
 			if before, err = f.compare(ctx, before, fmt.Sprintf("%s failed at points %d to %d of %s", op.name, first, nth, site)); err != nil {
 				return injected, before, err
 			}
@@ -302,6 +303,9 @@ func (f *faultAttack) point(thread *probe.ThreadFaults, op operation, site strin
 			op.undo()
 			continue
 		case errno != 0 && !hit:
+			// It did not fail before the first fault.
+			f.watch.report([]wire.Finding{{Kind: "load-failed", Title: "a call that succeeded before fails without any fault",
+				Evidence: fmt.Sprintf("%s, without any fault, after faults at %s: %v", op.name, site, errno)}})
 			return false, false, fmt.Errorf("without any fault: %w", errno)
 		case errno == 0:
 			// Some allocations may fail.
@@ -389,7 +393,7 @@ func (a *attack) await(ctx context.Context, wanted func(steadyState) bool) (stea
 	}
 	var now steadyState
 	var l least
-	_, err := a.env.awaitFreed(ctx, limit, 200*time.Millisecond, func() (_ progress, err error) {
+	_, err := a.env.awaitFreed(ctx, limit, 10*time.Millisecond, func() (_ progress, err error) {
 		now, err = a.count()
 		return l.progress(wanted(now), now.charged, now.programs), err
 	})

@@ -138,13 +138,14 @@ func (a *attack) getsNew(ctx context.Context, p fleet.Program) (bool, error) {
 // unload frees p, and waits until the counts are no higher than before.
 func (a *attack) unload(ctx context.Context, p program, before steadyState) error {
 	a.set.keep(func(other program) bool { return other.fd != p.fd })
-	return a.backTo(ctx, before)
+	_, err := a.backTo(ctx, before)
+	return err
 }
 
-// backTo waits until there are no more programs than before, and no more is charged.
-func (a *attack) backTo(ctx context.Context, before steadyState) error {
-	_, err := a.await(ctx, func(now steadyState) bool { return now.charged <= before.charged && now.programs <= before.programs })
-	return err
+// backTo waits until there are no more programs than before, and no more is charged. It
+// returns what it has seen last: that is more where something is lost for good.
+func (a *attack) backTo(ctx context.Context, before steadyState) (steadyState, error) {
+	return a.await(ctx, func(now steadyState) bool { return now.charged <= before.charged && now.programs <= before.programs })
 }
 
 // isNew says whether an address lies in an area that was not there before.

@@ -70,8 +70,10 @@ func (f *faultAttack) failing(ctx context.Context, s site, op operation) error {
 				if err != nil {
 					return err
 				}
-				if succeeded && op.fresh {
-					if err := f.backTo(ctx, before); err != nil {
+				// A call may fail late, and what it has made by then is freed as late as what
+				// a call makes that succeeds.
+				if op.fresh {
+					if before, err = f.backTo(ctx, before); err != nil {
 						return err
 					}
 				}
