@@ -124,7 +124,7 @@ func (l *limitAttack) unprivileged(ctx context.Context) error {
 	return nil
 }
 
-// fill loads until the kernel refuses, and then tries some more.
+// fill loads until the kernel refuses a program, and then tries that some more times.
 func (l *limitAttack) fill(ctx context.Context, limit int64) error {
 	refused := 0
 	for i := 0; refused < refusals; i++ {
@@ -154,6 +154,7 @@ func (l *limitAttack) fill(ctx context.Context, limit int64) error {
 			continue
 		case errno == errNoSupport || errno == unix.ENOMEM:
 			refused++
+			i-- // the same again: for another, which is smaller, there may be room
 			if after > before {
 				// What it took may be given back by a work queue.
 				if after, err = l.awaitCharged(ctx, before); err != nil {
