@@ -3,7 +3,9 @@
 package patches
 
 import (
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 )
@@ -50,5 +52,35 @@ func TestDefectsMustSayWhere(t *testing.T) {
 	fsys["b/defects/two.patch"] = &fstest.MapFile{Data: []byte("Subject: bpf: Break it\n---\n")}
 	if _, err := Defects(fsys, "b"); err == nil {
 		t.Error("a defect that doesn't say where it exists is taken")
+	}
+}
+
+// TestReferenceNamesDefects holds results/reference/defects.md against the
+// defects: each has a row for every architecture that it exists on.
+func TestReferenceNamesDefects(t *testing.T) {
+	page, err := os.ReadFile("../results/reference/defects.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]bool{}
+	for _, section := range strings.Split(string(page), "\n## ")[1:] {
+		title, body, _ := strings.Cut(section, "\n")
+		at, _, _ := strings.Cut(title, ":")
+		for line := range strings.Lines(body) {
+			if cells := strings.Split(line, "|"); len(cells) > 2 {
+				rows[at+": "+strings.TrimSpace(cells[1])] = true
+			}
+		}
+	}
+	list, err := Defects(FS(), "linux-6.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range list {
+		for _, arch := range d.Arches {
+			if row := arch + ", " + d.Config + ": " + d.Name; !rows[row] {
+				t.Errorf("no row is %s", row)
+			}
+		}
 	}
 }
