@@ -49,6 +49,7 @@ func (k Kernel) Slabs() (_ *Slabs, err error) {
 	if err != nil {
 		return nil, err
 	}
+	missing := error(&os.PathError{Op: "find caches in", Path: k.path(slabDir), Err: os.ErrNotExist})
 	names := map[string]string{}
 	for _, e := range list {
 		target, err := os.Readlink(k.path(slabDir + "/" + e.Name()))
@@ -67,6 +68,10 @@ func (k Kernel) Slabs() (_ *Slabs, err error) {
 			continue // another name of a cache, or books
 		}
 		c, counted, err := k.slabCache(slabDir + "/" + e.Name())
+		if errors.Is(err, os.ErrNotExist) {
+			missing = err // a cache may go meanwhile
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -77,6 +82,9 @@ func (k Kernel) Slabs() (_ *Slabs, err error) {
 			c.name = e.Name()
 		}
 		s.caches = append(s.caches, c)
+	}
+	if len(s.caches) == 0 {
+		return nil, missing
 	}
 	return s, nil
 }

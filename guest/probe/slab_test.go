@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,6 +61,20 @@ func TestSlabs(t *testing.T) {
 	write("task/objects", "some")
 	if _, err := s.Count(); err == nil {
 		t.Error("no number, and no error")
+	}
+	// One cache that is about to go is left out; if none is counted that is an error.
+	if err := os.Remove(filepath.Join(root, slabDir, "task/objects")); err != nil {
+		t.Fatal(err)
+	}
+	some, err := k.Slabs()
+	if err != nil || len(some.caches) != 1 {
+		t.Errorf("without the objects of one: %+v, %v", some, err)
+	}
+	if err := errors.Join(some.Close(), os.Remove(filepath.Join(root, slabDir, ":0000064/objects"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Slabs(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without those of any: %v", err)
 	}
 	if _, err := (Kernel{Root: t.TempDir()}).Slabs(); !os.IsNotExist(err) {
 		t.Errorf("no caches: %v", err)

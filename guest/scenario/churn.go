@@ -91,40 +91,30 @@ const (
 // With each of them comes one that stays, so that no area becomes empty, and
 // there is more at the end than fits into one. Each is a little smaller than
 // the one before, whose place it fits into with all that is around it.
-func (a *attack) recycle(ctx context.Context, r *rand.Rand) (err error) {
+func (a *attack) recycle(ctx context.Context, r *rand.Rand) error {
 	// What is still being freed would look like room.
 	if err := a.watch.look(ctx); err != nil {
 		return err
 	}
-	steps := 1000
-	var loads []oracle.Growth
-	var charges []oracle.Charge
-	defer func() {
-		if err == nil {
-			a.watch.report(oracle.Filled(loads))
-			a.watch.report(oracle.Charged(charges))
-		}
-	}()
-	for i := range 1 + largePrograms {
+	steps, err := a.stepsOf(ctx, largeBytes)
+	if err != nil {
+		return err
+	}
+	var list []placed
+	// What was seen by then counts, however it ends.
+	defer func() { a.judge(list) }()
+	for i := range largePrograms {
 		large, err := a.loadLong(r, steps)
 		if err != nil {
 			return err
 		}
-		if i > 0 {
-			// Before the first something may be given back yet.
-			charges = append(charges, large.charge)
-		}
-		loads = append(loads, large.growth)
-		if i == 0 {
-			// A short one tells how much code the JIT makes of a step.
-			steps = largeBytes * steps / int(large.growth.Need)
-		}
+		list = append(list, large)
 		single := loaded{programs: []program{large.program}}
 		a.runs++
 		if err := single.check(ctx, a.env, a.slots); err != nil {
 			return err
 		}
-		if i == largePrograms {
+		if i == largePrograms-1 {
 			if err := a.watch.look(ctx); err != nil {
 				return err
 			}
@@ -134,20 +124,30 @@ func (a *attack) recycle(ctx context.Context, r *rand.Rand) (err error) {
 			// It is for the end of the scenario to say that nothing came back.
 			return err
 		}
-		if i > 0 {
-			stays, err := a.loadLong(r, steps*stayingBytes/largeBytes)
-			if err != nil {
-				return err
-			}
-			loads, charges = append(loads, stays.growth), append(charges, stays.charge)
-			steps -= steps / 20
+		stays, err := a.loadLong(r, steps*stayingBytes/largeBytes)
+		if err != nil {
+			return err
 		}
+		list = append(list, stays)
+		steps -= steps / 20
 	}
 	again, err := a.refill(ctx, r, steps)
-	if loads = append(loads, again...); err != nil {
+	a.judge(again)
+	if err != nil {
 		return err
 	}
 	return a.checkFast(ctx)
+}
+
+// judge holds what was taken for large programs, one after the other, against the rules.
+func (a *attack) judge(list []placed) {
+	var loads []oracle.Growth
+	var charges []oracle.Charge
+	for _, p := range list {
+		loads, charges = append(loads, p.growth), append(charges, p.charge)
+	}
+	a.watch.report(oracle.Filled(loads))
+	a.watch.report(oracle.Charged(charges))
 }
 
 const (
@@ -161,40 +161,37 @@ const (
 // refill loads programs of so many steps until there is no room for another, and
 // then frees one of them: the first, in whose place others are loaded, one at a time,
 // and when that is taken again the last. So wherever the room is, it must be found. It
-// returns what became of executable memory.
-func (a *attack) refill(ctx context.Context, r *rand.Rand, steps int) ([]oracle.Growth, error) {
-	var list []placed
-	var loads []oracle.Growth
+// returns all that it has loaded.
+func (a *attack) refill(ctx context.Context, r *rand.Rand, steps int) (list []placed, err error) {
 	for full := false; !full; {
 		if len(list) == refillMost {
 			a.env.Report.Unmeasured("attack_loads", "room in one of several areas: there is always more in another")
-			return loads, nil
+			return list, nil
 		}
 		p, err := a.loadLong(r, steps)
 		if err != nil {
-			return loads, err
+			return list, err
 		}
-		list, loads = append(list, p), append(loads, p.growth)
+		list = append(list, p)
 		room, _, err := a.watch.room()
 		if err != nil {
-			return loads, err
+			return list, err
 		}
 		full = len(list) >= refillLeast && room < p.growth.Need
 	}
 	for _, old := range []placed{list[0], list[len(list)-1]} {
 		for range refillTimes {
 			if gone, err := a.gone(ctx, old); err != nil || !gone {
-				return loads, err
+				return list, err
 			}
 			// It fits there with all that is around it.
-			var err error
 			if old, err = a.loadLong(r, steps-steps/20); err != nil {
-				return loads, err
+				return list, err
 			}
-			loads = append(loads, old.growth)
+			list = append(list, old)
 		}
 	}
-	return loads, nil
+	return list, nil
 }
 
 // placed is a program, and what was taken for it.

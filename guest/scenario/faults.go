@@ -261,7 +261,7 @@ func (f *faultAttack) points(ctx context.Context, thread *probe.ThreadFaults, op
 		}
 		last := !hit || w.lasting && succeeded
 		// What op has made must be gone where it is to find nothing.
-		if nth%pointsAtOnce == 0 || last || op.fresh {
+		if nth%pointsAtOnce == 0 || last || op.fresh && !f.lossTold() {
 			if before, err = f.compare(ctx, before, fmt.Sprintf("%s failed at points %d to %d of %s", op.name, first, nth, site)); err != nil {
 				return injected, before, err
 			}
@@ -303,9 +303,12 @@ func (f *faultAttack) point(thread *probe.ThreadFaults, op operation, site strin
 			op.undo()
 			continue
 		case errno != 0 && !hit:
-			// It did not fail before the first fault.
-			f.watch.report([]wire.Finding{{Kind: "load-failed", Title: "a call that succeeded before fails without any fault",
-				Evidence: fmt.Sprintf("%s, without any fault, after faults at %s: %v", op.name, site, errno)}})
+			// It did not fail before the first fault. Of memory and of files there may
+			// be too few: what is held to make faults takes some.
+			if errno != unix.ENOMEM && errno != unix.EMFILE && errno != unix.ENFILE {
+				f.watch.report([]wire.Finding{{Kind: "load-failed", Title: "a call that succeeded before fails without any fault",
+					Evidence: fmt.Sprintf("%s, without any fault, after faults at %s: %v", op.name, site, errno)}})
+			}
 			return false, false, fmt.Errorf("without any fault: %w", errno)
 		case errno == 0:
 			// Some allocations may fail.
@@ -387,8 +390,7 @@ const (
 // long as settle would, and returns them.
 func (a *attack) await(ctx context.Context, wanted func(steadyState) bool) (steadyState, error) {
 	limit := settleLimit
-	if a.watch.wasTold(leftPrograms) || a.watch.wasTold(leftCharge) {
-		// It may be lost for good.
+	if a.lossTold() {
 		limit = settleAgain
 	}
 	var now steadyState
@@ -399,6 +401,9 @@ func (a *attack) await(ctx context.Context, wanted func(steadyState) bool) (stea
 	})
 	return now, err
 }
+
+// lossTold says whether something was told of that may be lost for good.
+func (a *attack) lossTold() bool { return a.watch.wasTold(leftPrograms) || a.watch.wasTold(leftCharge) }
 
 // compare holds the state against what it was, when what is freed is freed, and
 // returns it: what is lost for good is told once.

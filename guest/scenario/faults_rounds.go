@@ -72,7 +72,7 @@ func (f *faultAttack) failing(ctx context.Context, s site, op operation) error {
 				}
 				// A call may fail late, and what it has made by then is freed as late as what
 				// a call makes that succeeds.
-				if op.fresh {
+				if op.fresh && !f.lossTold() {
 					if before, err = f.backTo(ctx, before); err != nil {
 						return err
 					}

@@ -219,13 +219,17 @@ func (c *crowd) races(ctx context.Context, workers int) (err error) {
 		return err
 	}
 	undo = append(undo, holds.close)
-	idlers := map[string]idler{"was held up by a clock": holds}
+	type reason struct {
+		idler
+		what string
+	}
+	idlers := []reason{{holds, "was held up by a clock"}}
 	if !crowded { // and under QEMU 7.2 kprobes lead processors of s390x astray
 		slows, err := newDelay()
 		if err != nil {
 			return err
 		}
-		idlers["was slowed down by a kprobe"] = slows
+		idlers = append(idlers, reason{slows, "was slowed down by a kprobe"})
 		undo = append(undo, slows.close, func() error { c.a.set.close(); return nil })
 		none, err := c.leaveNoRoom(ctx)
 		if err != nil {
@@ -266,13 +270,13 @@ func (c *crowd) races(ctx context.Context, workers int) (err error) {
 	if err != nil {
 		return err
 	}
-	for what, by := range idlers {
+	for _, by := range idlers {
 		n, err := by.count()
 		if err != nil {
 			return err
 		}
 		if n == 0 {
-			c.a.env.Report.Unmeasured("attack_loads", "races at their slowest: no processor "+what+" in any function that executable memory is made of")
+			c.a.env.Report.Unmeasured("attack_loads", "races at their slowest: no processor "+by.what+" in any function that executable memory is made of")
 		}
 	}
 	return nil

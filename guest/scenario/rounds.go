@@ -40,7 +40,7 @@ const (
 func (a *attack) grow(ctx context.Context, what string, before figures, round func() error) ([]int64, error) {
 	slabs, err := a.env.Kernel.Slabs()
 	if errors.Is(err, fs.ErrNotExist) {
-		a.env.Report.Unmeasured("attack_looks", "whether single objects are lost: the kernel doesn't count them (CONFIG_SLUB_DEBUG)")
+		a.env.Report.Unmeasured("attack_looks", "whether single objects are lost: the kernel doesn't count them (CONFIG_SLUB_DEBUG): "+err.Error())
 		slabs = &probe.Slabs{}
 	} else if err != nil {
 		return nil, err
