@@ -75,23 +75,30 @@ func CatchOf(rec *results.Record, arch, variant string) Catch {
 			return c
 		}
 	}
-	for _, p := range rec.Planned {
-		if p.Arch != arch || p.Variant != variant || c.Problem != "" {
-			continue
-		}
-		if list := AuditScenario(rec, p); len(list) > 0 {
-			c.Problem = list[0].What
-		}
-	}
+	c.Problem = unattacked(rec, arch, variant)
+	return c
+}
+
+// unattacked says in which way a variant was not attacked as it was planned, first of
+// what could not be carried out; "" if it was.
+func unattacked(rec *results.Record, arch, variant string) string {
 	for _, f := range rec.Findings {
 		if f.Arch == arch && f.Variant == variant && f.Kind == results.ScenarioFailed {
-			c.Problem = fmt.Sprintf("%s: %s", f.Scenario, firstLine(f.Evidence))
+			return fmt.Sprintf("%s: %s", f.Scenario, firstLine(f.Evidence))
 		}
 	}
-	for _, b := range rec.Boots {
-		if b.Arch == arch && b.Variant == variant && b.Ending != results.EndingDone {
-			c.Problem = fmt.Sprintf("boot %d ended with %s: %s", b.Number, b.Ending, firstLine(b.Detail))
+	list, planned := auditBoots(rec, arch, variant), false
+	for _, p := range rec.Planned {
+		if p.Arch == arch && p.Variant == variant {
+			planned = true
+			list = append(list, AuditScenario(rec, p)...)
 		}
 	}
-	return c
+	switch {
+	case !planned:
+		return "nothing was planned for it"
+	case len(list) > 0:
+		return list[0].What
+	}
+	return ""
 }

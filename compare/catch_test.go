@@ -17,6 +17,9 @@ func TestCatchOf(t *testing.T) {
 			r.Cells = append(r.Cells, results.Cell{Arch: "s390x", Variant: v, Image: strings.Repeat(string(rune('a'+i)), 64)})
 			r.Boots = append(r.Boots, results.Boot{Arch: "s390x", Variant: v, Number: 1, Ending: "done"})
 			r.Samples = append(r.Samples, results.Sample{Arch: "s390x", Variant: v, Scenario: "load", Sample: metric.New("jit_pages", nil, 442)})
+			// Of a scenario that nobody knows no figures are asked.
+			r.Planned = append(r.Planned, results.Planned{Arch: "s390x", Variant: v, Scenario: "tease", Boots: 1})
+			r.Boots[i].Scenarios = []string{"tease"}
 		}
 		return r
 	}
@@ -50,10 +53,19 @@ func TestCatchOf(t *testing.T) {
 		{name: "not built", problem: "does not build", change: func(r *results.Record) { r.Cells[1].Error = "cc1: no\nmore" }},
 		{name: "never tried", problem: "never built", change: func(r *results.Record) { r.Cells = r.Cells[:1] }},
 		{name: "same kernel", problem: "same as that of pack", change: func(r *results.Record) { r.Cells[1].SameAs = "pack" }},
-		{name: "never booted", problem: "churn of bad on s390x was never booted", change: func(r *results.Record) {
-			r.Planned = []results.Planned{{Arch: "s390x", Variant: "bad", Scenario: "churn", Boots: 1}}
+		{name: "never booted", problem: "tease of bad on s390x was never booted", change: func(r *results.Record) { r.Boots = r.Boots[:1] }},
+		{name: "not planned", problem: "nothing was planned", change: func(r *results.Record) { r.Planned = nil }},
+		{name: "could not be carried out", problem: "churn: no room", change: func(r *results.Record) {
+			f := finding(1, 3, results.ScenarioFailed)
+			f.Evidence = "no room"
+			r.Findings = append(r.Findings, f)
 		}},
-		{name: "the harness failed", problem: "ended with qemu-died", change: func(r *results.Record) { r.Boots[1].Ending = "qemu-died" }},
+		{name: "the harness failed, and then did not", change: func(r *results.Record) {
+			failed := r.Boots[1]
+			failed.Ending, failed.Fault = "qemu-died", "harness"
+			r.Boots = append(r.Boots, failed)
+		}},
+		{name: "the harness failed", problem: "ended well in 0 of 1 boot", change: func(r *results.Record) { r.Boots[1].Ending, r.Boots[1].Fault = "qemu-died", "harness" }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := base()

@@ -3,6 +3,7 @@
 package patches
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -56,7 +57,8 @@ func TestDefectsMustSayWhere(t *testing.T) {
 }
 
 // TestReferenceNamesDefects holds results/reference/defects.md against the
-// defects: each has a row for every architecture that it exists on.
+// defects: each has a row for every architecture that it exists on, and each heading
+// counts its rows.
 func TestReferenceNamesDefects(t *testing.T) {
 	page, err := os.ReadFile("../results/reference/defects.md")
 	if err != nil {
@@ -65,11 +67,21 @@ func TestReferenceNamesDefects(t *testing.T) {
 	rows := map[string]bool{}
 	for _, section := range strings.Split(string(page), "\n## ")[1:] {
 		title, body, _ := strings.Cut(section, "\n")
-		at, _, _ := strings.Cut(title, ":")
+		at, says, _ := strings.Cut(title, ": ")
+		all, found := 0, 0
 		for line := range strings.Lines(body) {
 			if cells := strings.Split(line, "|"); len(cells) > 2 {
-				rows[at+": "+strings.TrimSpace(cells[1])] = true
+				if name := strings.TrimSpace(cells[1]); name != "defect" && !strings.HasPrefix(name, "-") {
+					rows[at+": "+name] = true
+					all++
+					if !strings.Contains(cells[3], "**") {
+						found++
+					}
+				}
 			}
+		}
+		if want := fmt.Sprintf("%d of %d ", found, all); !strings.HasPrefix(says, want) {
+			t.Errorf("%q: it is %s", title, want)
 		}
 	}
 	list, err := Defects(FS(), "linux-6.1")

@@ -25,11 +25,20 @@ type DefectRow struct {
 	Catch       compare.Catch
 }
 
-// Missed counts the rows in which nothing was found, or nothing proved.
-func (d Defects) Missed() int {
-	n := 0
+// Missed counts the rows in which nothing was found although it was attacked to the
+// end, and Unproved those that prove nothing.
+func (d Defects) Missed() int { return len(d.Rows) - d.found() - d.Unproved() }
+
+// Unproved: see Missed.
+func (d Defects) Unproved() int {
+	return d.count(func(c compare.Catch) bool { return !c.Found() && c.Problem != "" })
+}
+
+func (d Defects) found() int { return d.count(compare.Catch.Found) }
+
+func (d Defects) count(which func(compare.Catch) bool) (n int) {
 	for _, r := range d.Rows {
-		if !r.Catch.Found() {
+		if which(r.Catch) {
 			n++
 		}
 	}
@@ -45,25 +54,21 @@ func (d Defects) Write(w io.Writer) error {
 		return cmp.Or(-cmp.Compare(a.Catch.Arch, b.Catch.Arch), cmp.Compare(a.Name, b.Name))
 	})
 	fmt.Fprintf(b, "# Defects\n\n%s\n", md(d.Context))
-	per := map[string][2]int{}
 	var arches []string
 	for _, r := range rows {
-		n, ok := per[r.Catch.Arch]
-		if !ok {
+		if !slices.Contains(arches, r.Catch.Arch) {
 			arches = append(arches, r.Catch.Arch)
 		}
-		n[0]++
-		if r.Catch.Found() {
-			n[1]++
-		}
-		per[r.Catch.Arch] = n
 	}
 	for _, a := range arches {
-		fmt.Fprintf(b, "\n## %s: %d of %d found\n\n| defect | what it does | found by | in | after | kernel |\n|---|---|---|---|---|---|\n", md(a), per[a][1], per[a][0])
-		for _, r := range rows {
-			if r.Catch.Arch == a {
-				r.write(b)
-			}
+		own := Defects{Rows: slices.DeleteFunc(slices.Clone(rows), func(r DefectRow) bool { return r.Catch.Arch != a })}
+		fmt.Fprintf(b, "\n## %s: %d of %d found", md(a), own.found(), len(own.Rows))
+		if n := own.Unproved(); n > 0 {
+			fmt.Fprintf(b, ", and %d not attacked to the end", n)
+		}
+		fmt.Fprintf(b, "\n\n| defect | what it does | found by | in | after | kernel |\n|---|---|---|---|---|---|\n")
+		for _, r := range own.Rows {
+			r.write(b)
 		}
 	}
 	if err := b.Flush(); err != nil {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -61,27 +62,34 @@ func (c *defectsCmd) Run(w *world) error {
 	} else {
 		err = c.make(w, list, &m)
 	}
-	if len(m.table.Rows) == 0 {
+	if len(m.table.Rows) == 0 || err != nil && fault.Of(err) == fault.Input {
 		return err
 	}
 	// What was found before something failed cost an hour, maybe.
 	if err := m.table.Write(w.stdout); err != nil {
 		return err
 	}
-	for _, what := range m.unclean {
+	for _, what := range slices.Concat(m.unclean, m.unproved) {
 		fmt.Fprintf(w.stderr, "packtest: %s\n", what)
 	}
-	n := m.table.Missed()
-	if n > 0 {
-		fmt.Fprintf(w.stderr, "packtest: %d of %d not found\n", n, len(m.table.Rows))
+	missed, unproved := m.table.Missed(), m.table.Unproved()
+	if missed > 0 {
+		fmt.Fprintf(w.stderr, "packtest: %d of %d not found\n", missed, len(m.table.Rows))
+	}
+	if unproved > 0 {
+		fmt.Fprintf(w.stderr, "packtest: %d of %d not attacked to the end, which proves nothing\n", unproved, len(m.table.Rows))
 	}
 	switch {
+	case missed > 0 || len(m.unclean) > 0:
+		// What was proved is the answer, whatever failed beside it.
+		if err != nil {
+			fmt.Fprintf(w.stderr, "packtest: %v\n", err)
+		}
+		return exitCode(fault.Kernel.ExitCode())
 	case err != nil:
 		return err
-	case m.unproved != "":
-		return fault.Harnessf("%s", m.unproved)
-	case n > 0 || len(m.unclean) > 0:
-		return exitCode(fault.Kernel.ExitCode())
+	case unproved > 0 || len(m.unproved) > 0:
+		return exitCode(fault.Harness.ExitCode())
 	}
 	return nil
 }
@@ -91,11 +99,10 @@ type matrix struct {
 	table report.Defects
 	// unclean is what was found wrong with the series itself, and unproved is where it
 	// was not attacked to the end.
-	unclean  []string
-	unproved string
-	// base and accels are what the kernels are of and ran on.
-	base   string
-	accels map[string]string
+	unclean, unproved []string
+	// base and on are what the kernels are of, and what they ran on.
+	base string
+	on   map[string]bool
 }
 
 // make makes a run for each configuration and architecture.
@@ -176,7 +183,7 @@ func (m *matrix) add(rec *results.Record, arch string, some []patches.Defect) er
 	}
 	sound := compare.CatchOf(withoutBaseline(rec), arch, plan.Sound)
 	if sound.Problem != "" {
-		m.unproved = fmt.Sprintf("%s on %s (%s) was not attacked to the end: %s", plan.Sound, arch, config, sound.Problem)
+		m.unproved = append(m.unproved, fmt.Sprintf("%s on %s (%s) was not attacked to the end: %s", plan.Sound, arch, config, sound.Problem))
 	}
 	if sound.Found() {
 		m.unclean = append(m.unclean, fmt.Sprintf("%s on %s (%s) is not clean itself: %s: %s", plan.Sound, arch, config, sound.By, sound.What))
@@ -194,23 +201,20 @@ func (m *matrix) add(rec *results.Record, arch string, some []patches.Defect) er
 	return nil
 }
 
-// isLike holds a run against those in the table, which has one heading, and writes that.
+// isLike holds a run against those in the table, which are of one base, and writes the
+// heading.
 func (m *matrix) isLike(rec *results.Record, arch string) error {
-	base, accel := rec.Provenance.Base.Spec+" "+rec.Provenance.Base.Version, strings.ToUpper(rec.Provenance.Accelerator[arch])
-	if m.accels == nil {
-		m.base, m.accels = base, map[string]string{}
+	base := rec.Provenance.Base.Spec + " " + rec.Provenance.Base.Version
+	if m.on == nil {
+		m.base, m.on = base, map[string]bool{}
 	}
-	if was, ok := m.accels[arch]; base != m.base || ok && was != accel {
-		return fault.WithHint(fault.Inputf("the run %s is of %s (%s), and the table is of %s", rec.ID, base, accel, m.table.Context), "make a table of each")
+	if base != m.base {
+		return fault.WithHint(fault.Inputf("the run %s is of %s, and others are of %s", rec.ID, base, m.base), "make a table of each")
 	}
-	m.accels[arch] = accel
-	var on []string
-	for _, a := range plan.Architectures() {
-		if m.accels[a] != "" {
-			on = append(on, a+" under "+m.accels[a])
-		}
+	if accel := rec.Provenance.Accelerator[arch]; accel != "" { // otherwise nothing was booted
+		m.on[arch+" under "+strings.ToUpper(accel)] = true
 	}
-	m.table.Context = fmt.Sprintf("Defects put on top of %s, one at a time, on %s; %s.", plan.Sound, m.base, strings.Join(on, ", "))
+	m.table.Context = fmt.Sprintf("Defects put on top of %s, one at a time, on %s; %s.", plan.Sound, m.base, strings.Join(slices.Sorted(maps.Keys(m.on)), ", "))
 	return nil
 }
 
