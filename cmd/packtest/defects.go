@@ -41,7 +41,8 @@ Examples:
   packtest defects --of 20260102-030405      the table of a run that was resumed
 
 Exit code: 0 every defect was found and the series itself is clean, 1 if not,
-2 the input is wrong, 3 the harness or the machine failed, 130 interrupted.`
+2 the input is wrong, 3 the harness or the machine failed, so that something was
+not attacked to the end, 130 interrupted.`
 }
 
 // Run builds and attacks the defects.
