@@ -173,11 +173,7 @@ func (a *attack) refill(ctx context.Context, r *rand.Rand, steps int) (list []pl
 			return list, err
 		}
 		list = append(list, p)
-		room, _, err := a.watch.room()
-		if err != nil {
-			return list, err
-		}
-		full = len(list) >= refillLeast && room < p.growth.Need
+		full = len(list) >= refillLeast && p.left < p.growth.Need
 	}
 	for _, old := range []placed{list[0], list[len(list)-1]} {
 		for range refillTimes {
@@ -199,6 +195,7 @@ type placed struct {
 	program
 	growth oracle.Growth
 	charge oracle.Charge
+	left   int64 // the longest run without code that there is then, in bytes
 }
 
 // loadLong loads the next program of so many steps.
@@ -223,7 +220,7 @@ func (a *attack) loadLong(r *rand.Rand, steps int) (p placed, err error) {
 	}
 	p.growth.Need = int64(in.JITBytes)
 	p.charge = oracle.Charge{Code: int64(in.JITBytes), Charged: after - before}
-	_, have, err = a.watch.room()
+	p.left, have, err = a.watch.room()
 	p.growth.More = have - had
 	a.env.Report.Progress(a.loads, 0, "programs loaded")
 	return p, err
