@@ -123,8 +123,7 @@ func (c *defectsCmd) make(w *world, list []patches.Defect, m *matrix) error {
 			rec, err := c.attack(w, l, config, arch, some)
 			if err != nil {
 				if rec != nil {
-					fmt.Fprintf(w.stderr, "packtest: what there is so far is in %s\n", l.Store.Dir(rec.ID))
-					w.sayHowToGoOn(rec, err)
+					w.sayWhatThereIs(l.Store.Dir(rec.ID), rec, err)
 					fmt.Fprintf(w.stderr, "packtest: and this shows its table: packtest defects --of %s\n", rec.ID)
 				}
 				return err

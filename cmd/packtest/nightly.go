@@ -80,8 +80,7 @@ func (c *nightlyCmd) Run(w *world) error {
 	}
 	dir := store.Dir(rec.ID)
 	if runErr != nil {
-		fmt.Fprintf(w.stderr, "packtest: what there is so far is in %s\n", dir)
-		w.sayHowToGoOn(rec, runErr)
+		w.sayWhatThereIs(dir, rec, runErr)
 	}
 	return c.end(w, progress, rec, dir, runErr, c.after(w, store, rec, named))
 }

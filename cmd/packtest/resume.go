@@ -137,6 +137,13 @@ func (w *world) howToResume(rec *results.Record) string {
 	return shellWords(words)
 }
 
+// sayWhatThereIs tells where what there is of something is that err cut short, and how
+// to go on with it.
+func (w *world) sayWhatThereIs(dir string, rec *results.Record, err error) {
+	fmt.Fprintf(w.stderr, "packtest: what there is so far is in %s\n", dir)
+	w.sayHowToGoOn(rec, err)
+}
+
 // sayHowToGoOn tells what is left of something that err cut short, and the command
 // that does it.
 func (w *world) sayHowToGoOn(rec *results.Record, err error) {

@@ -273,8 +273,7 @@ func (w *world) reported(format, mode string, ask func() (work, error)) error {
 		return saveErr
 	}
 	if err != nil {
-		fmt.Fprintf(w.stderr, "packtest: what there is so far is in %s\n", dir)
-		w.sayHowToGoOn(rec, err)
+		w.sayWhatThereIs(dir, rec, err)
 		if rec.Verdict != results.KernelFailed {
 			progress.failed(dir, rec, err)
 			return err
